@@ -49,6 +49,11 @@ impl Store {
         Ok(self.0.clone().hgetall(key).await?)
     }
 
+    /// All values of a list.
+    pub async fn list(&self, key: &str) -> Result<Vec<String>> {
+        Ok(self.0.clone().lrange(key, 0, -1).await?)
+    }
+
     /// The score of a member of a sorted set.
     pub async fn score(&self, key: &str, member: &str) -> Option<f64> {
         self.0.clone().zscore(key, member).await.ok().flatten()

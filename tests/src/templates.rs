@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::routing::get;
+use http::Method;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::root;
+use crate::{Client, eventually, root};
 
-/// `http-rust` and `http-rust-p2` with variables, Redis and requests to each other, and static files,
-/// whose component is at a URL.
+/// `http-rust` and `http-rust-p2` with variables, Redis and requests to each other, `redis-rust` with the
+/// SDKs for both of its interfaces, and static files, whose component is at a URL.
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 
@@ -22,6 +23,9 @@ name = "templates"
 version = "0.1.0"
 authors = ["A user <user@example.com>"]
 description = "Components as Spin's templates make them"
+
+[application.trigger.redis]
+address = "{{ valkey_url }}"
 
 [variables]
 valkey_url = { required = true }
@@ -55,6 +59,24 @@ greeting = "{{ greeting }}"
 next = "http-rust"
 redis_address = "{{ valkey_url }}"
 
+[[trigger.redis]]
+channel = "greetings"
+component = "redis-rust"
+
+[component.redis-rust]
+source = "COMPONENTS/receives_sdk_6.wasm"
+allowed_outbound_hosts = ["redis://{{ valkey_address }}"]
+variables = { redis_address = "{{ valkey_url }}", list = "received-6" }
+
+[[trigger.redis]]
+channel = "greetings"
+component = "redis-rust-older"
+
+[component.redis-rust-older]
+source = "COMPONENTS/receives_sdk_5.wasm"
+allowed_outbound_hosts = ["redis://{{ valkey_address }}"]
+variables = { redis_address = "{{ valkey_url }}", list = "received-5" }
+
 [[trigger.http]]
 route = "/p2/..."
 component = "static-files"
@@ -66,6 +88,10 @@ files = [{ source = "assets", destination = "/" }]
 
 /// The component that reads the files.
 const STATIC_FILES: &str = "reads_files.wasm";
+
+/// A path whose request publishes a message, and one whose response says what was received.
+const PUBLISH: &str = "/sdk6/redis";
+const RECEIVED: &str = "/sdk6/received";
 
 const PAGE: &str = "<p>a page</p>\n";
 
@@ -115,6 +141,17 @@ impl Templates {
     /// The manifest, which requires the variables of Valkey.
     pub fn manifest(&self) -> PathBuf {
         self.folder.path().join("spin.toml")
+    }
+
+    /// Publishes messages until both components have received one. Earlier ones are lost: a host may
+    /// serve requests before it has subscribed to the channel.
+    pub async fn messages_are_received(client: &Client) {
+        eventually("the messages are received", async || {
+            client.send(Method::GET, PUBLISH, &[], "").await.ok()?;
+            let answer = client.send(Method::GET, RECEIVED, &[], "").await.ok()?;
+            (answer.text() == "hello hello").then_some(())
+        })
+        .await;
     }
 
     /// A path of each request, the status of the response, and a part of its body.

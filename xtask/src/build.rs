@@ -55,6 +55,8 @@ const TEST_GUESTS: &[&str] = &[
     "older-events",
     "order-lines",
     "reads-files",
+    "receives-sdk-5",
+    "receives-sdk-6",
     "sends-requests",
     "sync-events",
     "top-products",
@@ -66,7 +68,8 @@ const TEST_GUESTS: &[&str] = &[
 ];
 
 /// Those of them that also run in a real Spin.
-const SPIN_GUESTS: &[&str] = &["reads-files", "uses-sdk-5", "uses-sdk-6", "uses-stores"];
+const SPIN_GUESTS: &[&str] =
+    &["reads-files", "receives-sdk-5", "receives-sdk-6", "uses-sdk-5", "uses-sdk-6", "uses-stores"];
 
 /// The compositions that the manifests use: the names of their documents in `components`, and of
 /// their files.

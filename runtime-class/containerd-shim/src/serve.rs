@@ -76,4 +76,8 @@ fn announce(session: &Session, prepared: &PreparedApp) {
             (&config.component, &config.address, &config.consumer.queue);
         tracing::info!(component, broker, queue, "consuming from a queue");
     }
+    for config in prepared.redis_servers() {
+        let channels = config.channels.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        tracing::info!(server = %config.servers, channels, "receiving messages from Redis");
+    }
 }

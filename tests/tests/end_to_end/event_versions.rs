@@ -6,7 +6,7 @@ use std::sync::Arc;
 use component_host::output::Outputs;
 use component_host::{CompileCache, Host, Limits};
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use kafka_trigger::{GuestHandler, KafkaTrigger, Observed as _, ProducerCapability, TriggerConfig};
+use kafka_trigger::{GuestHandler, KafkaTrigger, ProducerCapability, TriggerConfig};
 use pipeline_tests::root;
 use spin_app::manifest;
 use spin_app::variables::Variables;
@@ -71,7 +71,10 @@ impl Guest {
         let limits = Limits { instances_max: 4, ..Limits::default() };
         let (outputs, cache) = (Outputs::default(), CompileCache::UserFolder);
         let host = Host::load(&app, &variables, limits, outputs, &cache, &[Arc::new(producer)])?;
-        Ok(Self { handler: KafkaTrigger::new(config, &host)?.handler(), _host: host })
+        Ok(Self {
+            handler: KafkaTrigger::new(config, &host)?.observed().handler.clone(),
+            _host: host,
+        })
     }
 
     /// The reason for which the component rejects the only record of the batch.

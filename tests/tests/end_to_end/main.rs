@@ -39,6 +39,7 @@ mod page;
 mod pipeline_state;
 mod plugin;
 mod record_files;
+mod redis_trigger;
 mod requests;
 mod resp2;
 mod routes;

@@ -16,5 +16,6 @@ async fn components_of_spins_templates_are_served() {
         let seen = (answer.status.as_u16(), answer.text());
         assert!(seen.0 == *status && seen.1.contains(body), "{path}: {seen:?}\n{}", running.log());
     }
+    Templates::messages_are_received(&client).await;
     running.stop().await.unwrap();
 }

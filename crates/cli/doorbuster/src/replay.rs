@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use component_host::output::Outputs;
 use component_host::{Capability, CompileCache, Host, Limits};
-use kafka_trigger::{KafkaTrigger, Observed as _, ProducerCapability};
+use kafka_trigger::{KafkaTrigger, ProducerCapability};
 use printing::Progress;
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Range, Rejection, Summary, Trigger,
@@ -69,7 +69,7 @@ pub async fn main(args: Args) -> Result<ExitCode> {
         &runtime.client_tls()?,
     )?;
     let trigger = KafkaTrigger::new(config, &host)?;
-    let partitions = trigger.progress();
+    let partitions = trigger.observed().progress.clone();
     let replay = trigger.replay(range, shutdown::signal());
     let Summary { records, batches, rejections, dead_letters, .. } =
         with_progress(partitions, replay).await?;

@@ -1,20 +1,17 @@
 //! One AMQP trigger of an application, which is ready to run.
 
-use std::sync::Arc;
-
 use component_host::Host;
 use kafka_schema::SchemaHandler;
-use kafka_trigger::{GuestHandler, MessagingSystem, Observed};
+use kafka_trigger::{BatchTrigger, GuestHandler, MessagingSystem};
 use spin_amqp_trigger::Trigger;
-use spin_kafka_trigger::{Metrics, Progress, Summary};
+use spin_kafka_trigger::{Progress, Summary};
 
 use crate::{Error, TriggerConfig};
 
 /// An AMQP trigger with its component.
 pub struct AmqpTrigger {
-    handler: GuestHandler,
     trigger: Trigger,
-    schema_metrics: Arc<kafka_schema::Metrics>,
+    observed: BatchTrigger,
 }
 
 impl AmqpTrigger {
@@ -36,7 +33,19 @@ impl AmqpTrigger {
         let schema_metrics = decoding.metrics();
         let trigger = Trigger::new(consumer, decoding)
             .map_err(|source| Error::Consumer { component, source })?;
-        Ok(Self { handler, trigger, schema_metrics })
+        let observed = BatchTrigger {
+            handler,
+            metrics: trigger.metrics(),
+            schema_metrics,
+            progress: trigger.progress(),
+            obstacles,
+        };
+        Ok(Self { trigger, observed })
+    }
+
+    /// What the operator port serves of it.
+    pub fn observed(&self) -> &BatchTrigger {
+        &self.observed
     }
 
     /// Reads the queue until `shutdown` resolves, then drains. An error means that it stopped
@@ -45,30 +54,8 @@ impl AmqpTrigger {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Summary, Error> {
-        let component = self.handler.component();
+        let component = self.observed.handler.component();
         self.trigger.until(shutdown).await.map_err(|source| Error::Consumer { component, source })
-    }
-}
-
-impl Observed for AmqpTrigger {
-    fn handler(&self) -> GuestHandler {
-        self.handler.clone()
-    }
-
-    fn metrics(&self) -> Arc<Metrics> {
-        self.trigger.metrics()
-    }
-
-    fn schema_metrics(&self) -> &kafka_schema::Metrics {
-        &self.schema_metrics
-    }
-
-    fn progress(&self) -> Arc<Progress> {
-        self.trigger.progress()
-    }
-
-    fn obstacles(&self) -> fn(&Progress) -> Vec<String> {
-        obstacles
     }
 }
 

@@ -58,6 +58,11 @@ fn http_trigger(line: &str) -> String {
     trigger(&format!("[[trigger.http]]\ncomponent = \"c\"\n{line}"))
 }
 
+/// A manifest with a Redis trigger that has this line.
+fn redis_trigger(line: &str) -> String {
+    trigger(&format!("[[trigger.redis]]\ncomponent = \"c\"\nchannel = \"c\"\n{line}"))
+}
+
 /// A manifest with a component that has this line.
 fn component(line: &str) -> String {
     let other = "[component.other]\nsource = \"other.wasm\"\n";
@@ -93,7 +98,10 @@ fn manifests() -> Vec<(&'static str, String)> {
             "application.trigger.http.base, other values",
             application("trigger.http = { base = \"/x\" }"),
         ),
-        ("application.trigger.redis", application("trigger.redis = { address = \"redis://a\" }")),
+        (
+            "application.trigger.redis.address",
+            application("trigger.redis = { address = \"redis://a\" }"),
+        ),
         ("variables.NAME.default", variable("default = \"a\"")),
         ("variables.NAME.required", variable("required = true")),
         ("variables.NAME.secret", variable("required = true, secret = true")),
@@ -101,7 +109,9 @@ fn manifests() -> Vec<(&'static str, String)> {
         ("trigger.http", http_trigger("route = \"/x\"")),
         ("trigger.kafka", trigger("[[trigger.kafka]]\ncomponent = \"c\"\ntopic = \"t\"")),
         ("trigger.amqp", trigger("[[trigger.amqp]]\ncomponent = \"c\"\nqueue = \"q\"")),
-        ("trigger.redis", trigger("[[trigger.redis]]\ncomponent = \"c\"\nchannel = \"c\"")),
+        ("trigger.redis.channel", redis_trigger("")),
+        ("trigger.redis.address", redis_trigger("address = \"redis://a\"")),
+        ("trigger.mqtt", trigger("[[trigger.mqtt]]\ncomponent = \"c\"\ntopic = \"t\"")),
         ("trigger.TYPE.id", http_trigger("route = \"/x\"\nid = \"x\"")),
         ("trigger.TYPE.component, an id", http_trigger("route = \"/x\"")),
         (
@@ -225,7 +235,7 @@ fn rows() -> Vec<(String, &'static str)> {
 /// Everything that the host checks without the files of the components.
 fn check(text: &str) -> Result<(), Error> {
     let app = manifest::parse(&Path::new(env!("CARGO_MANIFEST_DIR")).join("spin.toml"), text)?;
-    app.check_triggers(&["http", "kafka", "amqp"])?;
+    app.check_triggers(&["http", "kafka", "amqp", "redis"])?;
     app.check_support()?;
     http::check_triggers(&app)?;
     let variables = Variables::resolve(&app.variables, |_| Some("v".into()))?;

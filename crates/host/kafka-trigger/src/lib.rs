@@ -24,7 +24,7 @@ pub use config::{CallSettings, HandlerSettings, TriggerConfig};
 pub use error::Error;
 pub use handler::GuestHandler;
 pub use letters::LetterService;
-pub use observed::Observed;
+pub use observed::{BatchTrigger, Health, Observed};
 pub use operator::Operator;
 pub use producer::{PRODUCERS, ProducerCapability};
 pub use producers::FlushError;

@@ -11,12 +11,11 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-use spin_kafka_trigger::Progress;
 use tokio::net::TcpListener;
 
 use crate::letters::{self, LetterService};
 use crate::producers::RecordProducer;
-use crate::{Observed, ProducerCapability, openmetrics};
+use crate::{Health, Observed, ProducerCapability, openmetrics};
 
 /// The content type of OpenMetrics, which Prometheus reads.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -37,15 +36,8 @@ struct View {
     registry: Registry,
     /// The producers, and the component of one that only this component uses.
     producers: Vec<(Option<String>, RecordProducer)>,
-    triggers: Vec<Trigger>,
+    triggers: Vec<Arc<dyn Health>>,
     letters: Option<LetterService>,
-}
-
-/// A trigger.
-struct Trigger {
-    component: String,
-    progress: Arc<Progress>,
-    obstacles: fn(&Progress) -> Vec<String>,
 }
 
 impl Operator {
@@ -64,12 +56,7 @@ impl Operator {
         }
         services.register(&mut registry);
         triggers.iter().for_each(|trigger| trigger.register(&mut registry));
-        let trigger = |trigger: &&dyn Observed| Trigger {
-            component: trigger.component(),
-            progress: trigger.progress(),
-            obstacles: trigger.obstacles(),
-        };
-        let triggers = triggers.iter().map(trigger).collect();
+        let triggers = triggers.iter().map(|trigger| trigger.health()).collect();
         let producers = producer.map(ProducerCapability::producers).unwrap_or_default();
         Self(Arc::new(View { registry, producers, triggers, letters }))
     }
@@ -168,21 +155,9 @@ impl View {
         }
     }
 
-    /// A line for each stalled partition.
+    /// A line for each part of a trigger that makes no progress.
     fn stalled(&self) -> String {
-        let mut lines = String::new();
-        for Trigger { component, progress, .. } in &self.triggers {
-            for partition in progress.stalled() {
-                let since = partition.stalled_for.unwrap_or_default().as_secs();
-                // Writing to a string cannot fail.
-                let _ = writeln!(
-                    lines,
-                    "{component}: {}/{} has a lag of {} and made no progress for {since} s",
-                    partition.topic, partition.partition, partition.lag
-                );
-            }
-        }
-        lines
+        lines(self.triggers.iter().flat_map(|trigger| trigger.stalled()))
     }
 
     /// A line for each producer that cannot write.
@@ -198,17 +173,14 @@ impl View {
         lines
     }
 
-    /// A line for each reason why a trigger receives no records.
+    /// A line for each reason why a trigger receives nothing.
     fn obstacles(&self) -> String {
-        let mut lines = String::new();
-        for Trigger { component, progress, obstacles } in &self.triggers {
-            for obstacle in obstacles(progress) {
-                // Writing to a string cannot fail.
-                let _ = writeln!(lines, "{component}: {obstacle}");
-            }
-        }
-        lines
+        lines(self.triggers.iter().flat_map(|trigger| trigger.obstacles()))
     }
+}
+
+fn lines(problems: impl Iterator<Item = String>) -> String {
+    problems.map(|problem| problem + "\n").collect()
 }
 
 fn report(problems: String) -> Answer {

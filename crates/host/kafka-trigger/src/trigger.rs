@@ -1,20 +1,17 @@
 //! One Kafka trigger of an application, which is ready to run.
 
-use std::sync::Arc;
-
 use component_host::Host;
 use kafka_schema::SchemaHandler;
-use spin_kafka_trigger::{Metrics, Progress, Range, Summary, Trigger};
+use spin_kafka_trigger::{Progress, Range, Summary, Trigger};
 
 use crate::config::TriggerConfig;
 use crate::handler::GuestHandler;
-use crate::{Error, MessagingSystem, Observed};
+use crate::{BatchTrigger, Error, MessagingSystem};
 
 /// A Kafka trigger with its component.
 pub struct KafkaTrigger {
-    handler: GuestHandler,
     trigger: Trigger<SchemaHandler<GuestHandler>>,
-    schema_metrics: Arc<kafka_schema::Metrics>,
+    observed: BatchTrigger,
 }
 
 impl KafkaTrigger {
@@ -33,7 +30,19 @@ impl KafkaTrigger {
         let schema_metrics = decoding.metrics();
         let trigger =
             Trigger::new(engine, decoding).map_err(|source| Error::Engine { component, source })?;
-        Ok(Self { handler, trigger, schema_metrics })
+        let observed = BatchTrigger {
+            handler,
+            metrics: trigger.metrics(),
+            schema_metrics,
+            progress: trigger.progress(),
+            obstacles,
+        };
+        Ok(Self { trigger, observed })
+    }
+
+    /// What the operator port serves of it.
+    pub fn observed(&self) -> &BatchTrigger {
+        &self.observed
     }
 
     /// Consumes until `shutdown` resolves, then drains. An error means that it stopped earlier.
@@ -41,7 +50,7 @@ impl KafkaTrigger {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Summary, Error> {
-        let component = self.handler.component();
+        let component = self.observed.handler.component();
         self.trigger.until(shutdown).await.map_err(|source| Error::Engine { component, source })
     }
 
@@ -51,31 +60,9 @@ impl KafkaTrigger {
         range: Range,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Summary, Error> {
-        let component = self.handler.component();
+        let component = self.observed.handler.component();
         let ended = self.trigger.replay(range, shutdown).await;
         ended.map_err(|source| Error::Engine { component, source })
-    }
-}
-
-impl Observed for KafkaTrigger {
-    fn handler(&self) -> GuestHandler {
-        self.handler.clone()
-    }
-
-    fn metrics(&self) -> Arc<Metrics> {
-        self.trigger.metrics()
-    }
-
-    fn schema_metrics(&self) -> &kafka_schema::Metrics {
-        &self.schema_metrics
-    }
-
-    fn progress(&self) -> Arc<Progress> {
-        self.trigger.progress()
-    }
-
-    fn obstacles(&self) -> fn(&Progress) -> Vec<String> {
-        obstacles
     }
 }
 

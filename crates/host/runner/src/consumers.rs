@@ -1,8 +1,9 @@
-//! The Kafka and AMQP triggers of an application while they run.
+//! The Kafka, AMQP and Redis triggers of an application while they run.
 
 use amqp_trigger::AmqpTrigger;
 use anyhow::{Context as _, Result};
 use kafka_trigger::KafkaTrigger;
+use redis_trigger::RedisTrigger;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,11 @@ pub struct Consumers {
 
 impl Consumers {
     /// Starts the triggers.
-    pub fn start(kafka: Vec<KafkaTrigger>, amqp: Vec<AmqpTrigger>) -> Self {
+    pub fn start(
+        kafka: Vec<KafkaTrigger>,
+        amqp: Vec<AmqpTrigger>,
+        redis: Option<RedisTrigger>,
+    ) -> Self {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         for trigger in kafka {
@@ -37,6 +42,14 @@ impl Consumers {
                 Ok(())
             });
         }
+        if let Some(trigger) = redis {
+            let ended = trigger.run(stop.clone().cancelled_owned());
+            running.spawn(async {
+                ended.await?;
+                tracing::info!("Redis trigger drained");
+                Ok(())
+            });
+        }
         Self { running, stop, first: None }
     }
 
@@ -48,9 +61,9 @@ impl Consumers {
         }
     }
 
-    /// Drains the triggers: batches in flight finish, and the groups are left. Triggers that have
-    /// not ended at `deadline` are dropped, and their batches are delivered again later. Fails if a
-    /// trigger failed.
+    /// Drains the triggers: batches in flight and messages that wait are finished, and the groups are
+    /// left. Triggers that have not ended at `deadline` are dropped, and their batches are delivered
+    /// again later. Fails if a trigger failed.
     pub async fn drain(mut self, deadline: Instant) -> Result<()> {
         self.stop.cancel();
         let mut first = Ok(());
@@ -88,14 +101,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_ends_the_drain() {
-        let mut consumers = Consumers::start(Vec::new(), Vec::new());
+        let mut consumers = Consumers::start(Vec::new(), Vec::new(), None);
         consumers.running.spawn(pending());
         consumers.drain(Instant::now()).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_error_is_returned_although_another_trigger_does_not_drain() {
-        let mut consumers = Consumers::start(Vec::new(), Vec::new());
+        let mut consumers = Consumers::start(Vec::new(), Vec::new(), None);
         consumers.running.spawn(async { panic!("a fault of the trigger") });
         consumers.ended().await;
         consumers.running.spawn(pending());

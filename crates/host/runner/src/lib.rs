@@ -3,6 +3,7 @@
 //! application becomes a [`PreparedApp`], and that is started as a [`Session`].
 
 pub mod args;
+pub mod builds;
 pub mod checks;
 mod collector;
 pub mod consumers;
@@ -22,6 +23,7 @@ pub mod variables;
 mod watch;
 
 pub use args::CommonArgs;
+pub use builds::Builds;
 pub use checks::PreflightChecks;
 pub use consumers::Consumers;
 pub use metrics_export::MetricsExport;

@@ -16,7 +16,7 @@ use crate::args::Folder;
 use crate::runtime_config::RuntimeConfig;
 
 /// The supported types of triggers.
-pub const TRIGGER_TYPES: [&str; 3] = ["http", "kafka", "amqp"];
+pub const TRIGGER_TYPES: [&str; 4] = ["http", "kafka", "amqp", "redis"];
 
 /// The options with which an application runs. A flag takes precedence over the file.
 pub struct RunOptions {

@@ -26,7 +26,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(24);
 pub const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
 
 /// The share of the producer: time to acknowledge the records of requests that were cut off, and of
-/// what components do after their answers. The rest, 10 seconds or more, is for the Kafka triggers.
+/// what components do after their answers. The rest, 10 seconds or more, is for the other triggers.
 const FLUSH_LIMIT: Duration = Duration::from_secs(4);
 
 /// What runs. The fields are dropped when the application has ended.
@@ -113,7 +113,7 @@ mod tests {
             stop_serving: CancellationToken::new(),
             operators: JoinSet::new(),
             producer: None,
-            consumers: Consumers::start(Vec::new(), Vec::new()),
+            consumers: Consumers::start(Vec::new(), Vec::new(), None),
             linger: Duration::ZERO,
             metrics: None,
         }
@@ -150,11 +150,12 @@ mod tests {
         running.until(std::future::ready(()).boxed()).await.unwrap();
     }
 
-    /// The shares of the requests and of the producer leave the triggers their `drain_deadline_ms`,
-    /// and the waits of the programs after that still fit into the 30 seconds of Kubernetes.
+    /// The shares of the requests and of the producer leave the triggers the time of their drain, and
+    /// the waits of the programs after that still fit into the 30 seconds of Kubernetes.
     #[test]
     fn the_shares_fit_into_the_whole() {
         let drain = spin_kafka_trigger::Config::default().drain_deadline;
+        let drain = drain.max(redis_trigger::limits::DRAIN_LIMIT);
         let shares = REQUESTS_LIMIT + FLUSH_LIMIT + drain;
         assert!(shares <= STOP_LIMIT, "{shares:?}");
         let last = crate::metrics_export::LAST_METRICS_LIMIT + crate::telemetry::LAST_TRACES_LIMIT;

@@ -15,9 +15,10 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use host_producer::ProducerConfig;
 use kafka_trigger::{
-    GuestHandler, KafkaTrigger, LetterService, Observed, Operator, ProducerCapability,
+    BatchTrigger, KafkaTrigger, LetterService, Observed, Operator, ProducerCapability,
     TriggerConfig,
 };
+use redis_trigger::RedisTrigger;
 use spin_app::App;
 use spin_app::variables::Variables;
 use tokio::net::TcpListener;
@@ -27,7 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use valkey_provider::ValkeyProvider;
 
 use crate::running::{REQUESTS_LIMIT, Running};
-use crate::{Consumers, MetricsExport, PreflightChecks, RunOptions, operator_port};
+use crate::{Builds, Consumers, MetricsExport, PreflightChecks, RunOptions, operator_port};
 
 /// The addresses of an application.
 #[derive(Debug, Default)]
@@ -40,14 +41,15 @@ pub struct Addresses {
     pub bound_operator: Option<TcpListener>,
 }
 
-/// An application that can be started: its variables have values, and the settings of its Kafka
-/// and AMQP triggers are valid.
+/// An application that can be started: its variables have values, and the settings of its Kafka, AMQP
+/// and Redis triggers are valid.
 pub struct PreparedApp {
     options: RunOptions,
     app: App,
     variables: Variables,
     triggers: Vec<TriggerConfig>,
     amqp: Vec<amqp_trigger::TriggerConfig>,
+    redis: Vec<redis_trigger::ServerConfig>,
 }
 
 impl PreparedApp {
@@ -58,7 +60,8 @@ impl PreparedApp {
         let variables = options.variables(&app, known)?;
         let triggers = TriggerConfig::read_all(&app, &variables)?;
         let amqp = amqp_trigger::TriggerConfig::read_all(&app, &variables)?;
-        Ok(Self { options, app, variables, triggers, amqp })
+        let redis = redis_trigger::ServerConfig::read_all(&app, &variables)?;
+        Ok(Self { options, app, variables, triggers, amqp, redis })
     }
 
     /// The application.
@@ -74,6 +77,11 @@ impl PreparedApp {
     /// The settings of the AMQP triggers.
     pub fn amqp_triggers(&self) -> &[amqp_trigger::TriggerConfig] {
         &self.amqp
+    }
+
+    /// What the Redis triggers subscribe to, for each server.
+    pub fn redis_servers(&self) -> &[redis_trigger::ServerConfig] {
+        &self.redis
     }
 
     /// Loads the components and binds the ports. `state` is the state folder if none is specified.
@@ -118,6 +126,7 @@ impl PreparedApp {
         Ok(Session {
             triggers: triggers.collect::<Result<_, _>>()?,
             amqp: amqp.collect::<Result<_, _>>()?,
+            redis: RedisTrigger::new(self.redis.clone(), &host)?,
             host: Arc::new(host),
             server,
             producer,
@@ -180,6 +189,7 @@ pub struct Session {
     producer: Option<Arc<ProducerCapability>>,
     triggers: Vec<KafkaTrigger>,
     amqp: Vec<AmqpTrigger>,
+    redis: Option<RedisTrigger>,
     operators: Vec<TcpListener>,
     /// How long new requests are accepted after the stop.
     linger: Duration,
@@ -189,15 +199,17 @@ pub struct Session {
 }
 
 impl Session {
-    /// The components.
-    pub fn host(&self) -> Arc<Host> {
-        self.host.clone()
+    /// The components, which can be replaced by other builds at run time.
+    pub fn builds(&self) -> Builds {
+        let batches = self.batch_triggers().map(|trigger| trigger.handler.clone()).collect();
+        let messages = self.redis.iter().flat_map(|redis| redis.handlers().to_vec()).collect();
+        Builds::new(self.host.clone(), batches, messages)
     }
 
-    /// The handlers of the Kafka and AMQP triggers.
-    pub fn handlers(&self) -> Vec<GuestHandler> {
-        let kafka = self.triggers.iter().map(KafkaTrigger::handler);
-        kafka.chain(self.amqp.iter().map(AmqpTrigger::handler)).collect()
+    /// The Kafka and AMQP triggers.
+    fn batch_triggers(&self) -> impl Iterator<Item = &BatchTrigger> {
+        let kafka = self.triggers.iter().map(KafkaTrigger::observed);
+        kafka.chain(self.amqp.iter().map(AmqpTrigger::observed))
     }
 
     /// The address of the HTTP components; `None` if there are none.
@@ -240,13 +252,14 @@ impl Session {
         .boxed()
     }
 
-    fn running(self) -> Running {
+    fn running(mut self) -> Running {
         let stop_serving = CancellationToken::new();
+        let letters = self.letters.take();
         let services = self.host.services();
-        let kafka = self.triggers.iter().map(|trigger| trigger as &dyn Observed);
-        let amqp = self.amqp.iter().map(|trigger| trigger as &dyn Observed);
-        let observed: Vec<&dyn Observed> = kafka.chain(amqp).collect();
-        let operator = Operator::new(&observed, &services, self.producer.as_deref(), self.letters);
+        let batches = self.batch_triggers().map(|trigger| trigger as &dyn Observed);
+        let redis = self.redis.iter().map(|trigger| trigger as &dyn Observed);
+        let observed: Vec<&dyn Observed> = batches.chain(redis).collect();
+        let operator = Operator::new(&observed, &services, self.producer.as_deref(), letters);
         let metrics = self.metrics.map(|export| {
             let operator = operator.clone();
             export.start(Arc::new(move || operator.metrics()))
@@ -263,7 +276,7 @@ impl Session {
             stop_serving,
             operators,
             producer: self.producer,
-            consumers: Consumers::start(self.triggers, self.amqp),
+            consumers: Consumers::start(self.triggers, self.amqp, self.redis),
             linger: self.linger,
             metrics,
         }

@@ -85,7 +85,7 @@ pub struct Declaration {
 pub struct Trigger {
     /// Its id, unique in the application.
     pub id: String,
-    /// The type: `http` or `kafka`.
+    /// The type, such as `http` or `kafka`.
     pub trigger_type: String,
     /// The keys of `[[trigger.<type>]]`, including the component's id under `component`.
     pub trigger_config: Map<String, Value>,

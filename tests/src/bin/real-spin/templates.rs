@@ -20,6 +20,7 @@ pub async fn compare(spin: &Spin, kafka: &Kafka) -> Result<()> {
                 ensure!(answer.text().contains(body), "{path}: {}", answer.text());
             }
         }
+        Templates::messages_are_received(client).await;
         Ok(())
     })
     .await

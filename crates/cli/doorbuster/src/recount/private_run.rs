@@ -9,7 +9,7 @@ use child_server::Valkey;
 use component_host::output::Outputs;
 use component_host::{Capability, CompileCache, Host, Limits};
 use kafka_schema::{SchemaConfig, SchemaHandler};
-use kafka_trigger::{GuestHandler, KafkaTrigger, Observed as _, TriggerConfig};
+use kafka_trigger::{GuestHandler, KafkaTrigger, TriggerConfig};
 use redis::aio::MultiplexedConnection;
 use sha2::{Digest as _, Sha256};
 use spin_app::App;
@@ -85,7 +85,7 @@ impl PrivateRun {
             Host::load(&app, &variables, limits, Outputs::default(), &cache, &capabilities)
         };
         let host = tokio::task::spawn_blocking(load).await.context("loading failed")??;
-        let guest = KafkaTrigger::new(trigger.clone(), &host)?.handler();
+        let guest = KafkaTrigger::new(trigger.clone(), &host)?.observed().handler.clone();
         Ok(Self {
             config: config(trigger),
             schema: trigger.schema.clone(),

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use component_host::output::{Follow, Outputs};
 use component_host::{Capability, CompileCache, Host, Limits};
 use kafka_schema::{SchemaConfig, SchemaHandler};
-use kafka_trigger::{GuestHandler, KafkaTrigger, Observed as _};
+use kafka_trigger::{GuestHandler, KafkaTrigger};
 use runner::TRIGGER_TYPES;
 use spin_app::{App, manifest};
 use spin_kafka_trigger::{
@@ -70,7 +70,7 @@ impl Subject {
         let capabilities: [Arc<dyn Capability>; 1] = [Arc::new(ValkeyProvider::default())];
         let load = move || Host::load(&app, &variables, limits, outputs, &cache, &capabilities);
         let host = tokio::task::spawn_blocking(load).await.context("loading failed")??;
-        let guest = KafkaTrigger::new(trigger.clone(), &host)?.handler();
+        let guest = KafkaTrigger::new(trigger.clone(), &host)?.observed().handler.clone();
         let (mut config, schema) = (trigger.engine, trigger.schema);
         config.batch_records_max = args.batch.unwrap_or(config.batch_records_max);
         // One call at a time, so that the output of a call is known.

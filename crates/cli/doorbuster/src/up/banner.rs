@@ -40,6 +40,11 @@ fn text(prepared: &PreparedApp, session: &Session, backends: &Backends) -> Strin
     for trigger in prepared.amqp_triggers() {
         text += &format!("  AMQP    {}, queue {}\n", trigger.address, trigger.consumer.queue);
     }
+    for server in prepared.redis_servers() {
+        let channels: Vec<&str> = server.channels.keys().map(String::as_str).collect();
+        let channels = channels.join(", ");
+        text += &format!("  Redis   {}, channels {channels}\n", server.servers);
+    }
     if !has_purchase {
         for route in routes().take(ROUTES_MAX) {
             text += &format!("  HTTP    {route}\n");

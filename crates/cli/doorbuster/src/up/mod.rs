@@ -82,7 +82,7 @@ impl Running {
         let ready = backends.ready(prepared.triggers());
         let (mut session, later) = tokio::try_join!(start, ready)?;
         let topics = AbortOnDropHandle::new(tokio::spawn(topics::ensure_later(later)));
-        let reload = Reload::new(files, session.host(), session.handlers());
+        let reload = Reload::new(files, session.builds());
         let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(hangup, args.watch)));
         // The embedded broker gives no guarantees that could be checked.
         if !backends.are_temporary() {

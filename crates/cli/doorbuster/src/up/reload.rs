@@ -1,11 +1,9 @@
 //! Replaces components with new builds at run time.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use component_host::Host;
-use kafka_trigger::GuestHandler;
+use runner::Builds;
 use spin_app::App;
 use spin_app::app::Component;
 use spin_app::files::MountedFile;
@@ -49,17 +47,16 @@ pub fn hangup() -> Option<Signal> {
         .ok()
 }
 
-/// The host and the handlers that run the components.
+/// The components, and their files.
 pub struct Reload {
-    host: Arc<Host>,
-    handlers: Vec<GuestHandler>,
+    builds: Builds,
     files: ComponentFiles,
 }
 
 impl Reload {
-    /// `files` is the state of the files that the host has loaded.
-    pub fn new(files: ComponentFiles, host: Arc<Host>, handlers: Vec<GuestHandler>) -> Self {
-        Self { host, handlers, files }
+    /// `files` is the state of the files that were loaded.
+    pub fn new(files: ComponentFiles, builds: Builds) -> Self {
+        Self { builds, files }
     }
 
     /// Reloads at each SIGHUP and, with `watch`, when a file has changed and then remained
@@ -85,13 +82,7 @@ impl Reload {
 
     /// Reloads the components. If a build cannot be loaded, nothing changes.
     async fn reload(&self) {
-        let host = self.host.clone();
-        let loaded = tokio::task::spawn_blocking(move || host.reload()).await;
-        let loaded = match loaded {
-            Ok(loaded) => loaded.map_err(anyhow::Error::from),
-            Err(panic) => Err(panic.into()),
-        };
-        match loaded.and_then(|()| self.swap()) {
+        match self.builds.reload().await {
             Ok(()) => tracing::info!("new builds of the components are running"),
             Err(error) => {
                 let error = format!("{error:#}");
@@ -101,15 +92,6 @@ impl Reload {
                 );
             }
         }
-    }
-
-    fn swap(&self) -> anyhow::Result<()> {
-        for handler in &self.handlers {
-            if let Some(guest) = self.host.guest(&handler.component()) {
-                handler.swap(guest)?;
-            }
-        }
-        Ok(())
     }
 }
 
