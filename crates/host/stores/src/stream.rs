@@ -12,8 +12,16 @@ pub(crate) trait Batches: Send + Unpin + 'static {
     type Item: Send + Sync + Unpin + 'static;
     type Error: Send + 'static;
 
-    /// The next items. None of them is the end. It is not called again after that or after an error.
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Self::Item>, Self::Error>>;
+    /// The next items. It is not called again after the last batch or after an error.
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Batch<Self::Item>, Self::Error>>;
+}
+
+/// Items that are passed to a component at once. Only the last batch may be empty.
+pub(crate) struct Batch<T> {
+    pub items: Vec<T>,
+    /// Whether no items follow. The component gets the end with these items, so it needs no other
+    /// read to find it.
+    pub is_last: bool,
 }
 
 /// The items as a stream for a component, and the result of the stream.
@@ -52,11 +60,14 @@ impl<B: Batches, D> StreamProducer<D> for Producer<B> {
         let result = match producer.batches.poll_batch(cx) {
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(batch)) if !batch.is_empty() => {
-                destination.set_buffer(batch.into());
-                return Poll::Ready(Ok(StreamResult::Completed));
+            Poll::Ready(Ok(Batch { items, is_last })) => {
+                destination.set_buffer(items.into());
+                if !is_last {
+                    return Poll::Ready(Ok(StreamResult::Completed));
+                }
+                Ok(())
             }
-            Poll::Ready(result) => result.map(drop),
+            Poll::Ready(Err(error)) => Err(error),
         };
         if let Some(sender) = producer.result.take() {
             // The component may have dropped the future.

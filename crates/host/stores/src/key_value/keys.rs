@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use super::bindings::v3::Error;
 use super::store::{FIRST, KeyPage, Store};
 use crate::limits::{RESULT_BYTES_MAX, STATEMENT_LIMIT};
-use crate::stream::Batches;
+use crate::stream::{Batch, Batches};
 
 /// All keys at once, up to the limits for a result and for a call.
 pub(super) async fn all(store: &Store) -> Result<Vec<String>, Error> {
@@ -50,19 +50,22 @@ impl Batches for Keys {
     type Item = String;
     type Error = Error;
 
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<String>, Error>> {
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Batch<String>, Error>> {
         loop {
             if let Some(cursor) = self.next.take() {
                 let store = self.store.clone();
                 self.page = Some(Box::pin(async move { store.page(&cursor).await }));
             }
-            let Some(page) = &mut self.page else { return Poll::Ready(Ok(Vec::new())) };
+            let Some(page) = &mut self.page else {
+                return Poll::Ready(Ok(Batch { items: Vec::new(), is_last: true }));
+            };
             let read = ready!(page.as_mut().poll(cx));
             self.page = None;
-            let page = read?;
-            self.next = page.cursor;
-            if !page.keys.is_empty() {
-                return Poll::Ready(Ok(page.keys));
+            let KeyPage { keys: items, cursor } = read?;
+            self.next = cursor;
+            let is_last = self.next.is_none();
+            if is_last || !items.is_empty() {
+                return Poll::Ready(Ok(Batch { items, is_last }));
             }
         }
     }

@@ -14,10 +14,11 @@ use super::error::{failed, query_failed};
 use super::session::Session;
 use super::value;
 use crate::limits::RESULT_BYTES_MAX;
-use crate::stream::Batches;
+use crate::stream::{Batch, Batches};
 
-/// The rows that are passed to a component at once.
-const BATCH_MAX: usize = 100;
+/// The rows that are passed to a component at once. Most pages have fewer, so their end arrives with
+/// their rows.
+const BATCH_MAX: usize = 512;
 
 /// The bytes that are passed to a component at once, unless one row has more.
 const BATCH_BYTES_MAX: usize = 256 << 10;
@@ -52,7 +53,7 @@ impl Rows {
         Ok(collected)
     }
 
-    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Row>, Error>> {
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Batch<Row>, Error>> {
         let time = self.session.statement_limit();
         let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(time)));
         ready!(limit.as_mut().poll(cx));
@@ -65,12 +66,16 @@ impl Batches for Rows {
     type Item = Row;
     type Error = Error;
 
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Row>, Error>> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Batch<Row>, Error>> {
+        let (mut items, mut bytes, mut is_last) = (Vec::new(), 0, false);
+        while items.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
             let row = match self.rows.poll_next_unpin(cx) {
-                Poll::Pending if batch.is_empty() => return self.poll_limit(cx),
-                Poll::Pending | Poll::Ready(None) => break,
+                Poll::Pending if items.is_empty() => return self.poll_limit(cx),
+                Poll::Pending => break,
+                Poll::Ready(None) => {
+                    is_last = true;
+                    break;
+                }
                 Poll::Ready(Some(row)) => row.map_err(|error| query_failed(&error))?,
             };
             if size(&row) > RESULT_BYTES_MAX {
@@ -78,10 +83,10 @@ impl Batches for Rows {
                 return Poll::Ready(Err(failed(message)));
             }
             bytes += size(&row);
-            batch.push(value::row(&row)?);
+            items.push(value::row(&row)?);
         }
         self.limit = None;
-        Poll::Ready(Ok(batch))
+        Poll::Ready(Ok(Batch { items, is_last }))
     }
 }
 
