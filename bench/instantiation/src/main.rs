@@ -72,7 +72,7 @@ fn load(args: &Args) -> Result<Host> {
     let variables = Variables::resolve(&app.variables, |name| {
         let given = args.variable.iter().find(|(given, _)| given == name);
         given.map(|(_, value)| value.clone())
-    })?;
+    });
     let mut capabilities: Vec<Arc<dyn Capability>> = vec![Arc::new(ValkeyProvider::default())];
     if let Some(brokers) = variables.get("kafka_brokers") {
         capabilities.push(Arc::new(ProducerCapability::new(ProducerConfig::new(brokers))?));

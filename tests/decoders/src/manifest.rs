@@ -58,7 +58,7 @@ pub fn check_locked(app: &App) {
 pub fn check_rights(app: &App) {
     let _ = app.check_triggers(&["http", "kafka"]);
     assert!(!app.uses("no such variable"));
-    let Ok(variables) = Variables::resolve(&app.variables, |_| None) else { return };
+    let variables = Variables::resolve(&app.variables, |_| None);
     for component in &app.components {
         let hosts = &component.metadata.allowed_outbound_hosts;
         if let Ok(allowed) = AllowedHosts::parse(&component.id, hosts, &variables) {

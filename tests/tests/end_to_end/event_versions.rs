@@ -64,7 +64,7 @@ impl Guest {
         std::fs::write(&file, manifest.replace("SETTINGS", settings)).unwrap();
         std::fs::write(folder.path().join("guest.wasm"), component).unwrap();
         let app = manifest::read(&file)?;
-        let variables = Variables::resolve(&app.variables, |_| None)?;
+        let variables = Variables::resolve(&app.variables, |_| None);
         let config = TriggerConfig::read_all(&app, &variables)?.remove(0);
         let producer = ProducerCapability::new(config.producer()).unwrap();
         // Few, because the memory of all instances is reserved.

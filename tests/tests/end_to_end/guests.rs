@@ -46,7 +46,7 @@ pub(super) fn load_with(
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
     std::fs::write(file.path(), text).unwrap();
     let app = manifest::read(file.path())?;
-    let variables = Variables::resolve(&app.variables, |_| None)?;
+    let variables = Variables::resolve(&app.variables, |_| None);
     let (outputs, cache) = (Outputs::default(), CompileCache::UserFolder);
     let limits = limits.clone();
     Host::load_with_tls(&app, &variables, limits, outputs, &cache, capabilities, client_tls)

@@ -88,7 +88,7 @@ fn applications_without_a_kafka_trigger_name_the_brokers_of_their_producer() {
     for file in ["examples/event-ingest/spin.toml", "examples/guarded-orders/spin.toml"] {
         let app = manifest::read(&root().join(file)).unwrap();
         let variables = Variables::resolve(&app.variables, |_| Some("127.0.0.1:9092".into()));
-        let producer = TriggerConfig::producer_of(&[], &app, &variables.unwrap()).unwrap();
+        let producer = TriggerConfig::producer_of(&[], &app, &variables).unwrap();
         assert!(producer.is_some(), "{file}");
     }
 }

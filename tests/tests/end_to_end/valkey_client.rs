@@ -74,8 +74,7 @@ impl Provider {
         // Few, because the memory of all instances is reserved, and a test loads several hosts.
         let limits = Limits { instances_max: 20, ..Limits::default() };
         let (outputs, cache) = (Outputs::default(), CompileCache::UserFolder);
-        let loading =
-            Host::load(&app, &variables.unwrap(), limits.clone(), outputs, &cache, &[provider]);
+        let loading = Host::load(&app, &variables, limits.clone(), outputs, &cache, &[provider]);
         Guest(serve_app(loading.unwrap(), limits).await)
     }
 }

@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod availability;
 mod dashboards;
+mod example;
 mod kafka;
 mod metrics;
 mod network;
@@ -16,6 +17,8 @@ mod urls;
 mod valkey;
 mod workload;
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::object::{Finding, Object};
@@ -27,7 +30,7 @@ const CLUSTER_SCOPED: [&str; 3] = ["Namespace", "RuntimeClass", "Shim"];
 
 /// The errors in the objects of one variant, in the order of the objects.
 pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
-    let mut found = check_schemas(&project.schemas, objects)?;
+    let mut found = schemas(&project.schemas, objects)?;
     found.extend(objects.iter().filter_map(namespace));
     found.extend(references::check(objects));
     found.extend(urls::check(objects)?);
@@ -45,9 +48,16 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// The fields of the objects that the schemas of their kinds do not allow. For the manifests of
-/// examples, which the other checks do not know.
-pub fn check_schemas(schemas: &Schemas, objects: &[Object]) -> Result<Vec<Finding>> {
+/// The errors in the objects of an example, whose application has its manifest in `folder`. The other
+/// checks know only this project's pipeline.
+pub fn check_example(project: &Project, folder: &Path, objects: &[Object]) -> Result<Vec<Finding>> {
+    let mut found = schemas(&project.schemas, objects)?;
+    found.extend(example::check(folder, objects)?);
+    Ok(found)
+}
+
+/// The fields of the objects that the schemas of their kinds do not allow.
+fn schemas(schemas: &Schemas, objects: &[Object]) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     for object in objects {
         match spinkube::check(object, schemas)? {

@@ -17,7 +17,7 @@ mod secrets;
 mod spinkube;
 mod yaml;
 
-pub use checks::{check, check_schemas};
+pub use checks::{check, check_example};
 pub use object::{Finding, Object};
 pub use project::Project;
 pub use render::{EXAMPLES, Variant, kustomize};

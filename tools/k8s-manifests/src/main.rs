@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_manifests::{
-    EXAMPLES, Project, Variant, check, check_schemas, generate_secrets, kustomize,
+    EXAMPLES, Project, Variant, check, check_example, generate_secrets, kustomize,
 };
 
 fn main() -> Result<ExitCode> {
@@ -37,8 +37,9 @@ fn check_all(root: &Path) -> Result<ExitCode> {
         all.push((variant.name(), check(&project, &objects)?, objects.len()));
     }
     for example in EXAMPLES {
-        let objects = kustomize(&root.join(example))?;
-        all.push((example.into(), check_schemas(&project.schemas, &objects)?, objects.len()));
+        let folder = root.join(example);
+        let objects = kustomize(&folder.join("k8s"))?;
+        all.push((example.into(), check_example(&project, &folder, &objects)?, objects.len()));
     }
     let mut wrong = 0;
     for (name, found, objects) in all {

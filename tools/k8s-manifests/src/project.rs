@@ -57,7 +57,8 @@ impl Project {
     }
 }
 
-fn components(app: &App) -> Result<BTreeMap<String, Component>> {
+/// The components of an application, by id.
+pub(crate) fn components(app: &App) -> Result<BTreeMap<String, Component>> {
     let placeholder = Regex::new(r"\{\{\s*(\w+)\s*\}\}")?;
     let mut components = BTreeMap::new();
     for locked in &app.components {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::object::{Object, at, list};
 use crate::yaml;
 
-/// The folders of the manifests of examples.
-pub const EXAMPLES: [&str; 2] = ["examples/university/k8s", "examples/weather/k8s"];
+/// The folders of the examples that have manifests, in their folders `k8s`.
+pub const EXAMPLES: [&str; 2] = ["examples/university", "examples/weather"];
 
 /// An overlay, optionally with a component that it does not include itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

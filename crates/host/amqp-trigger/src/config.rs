@@ -80,7 +80,7 @@ mod tests {
             "#
         );
         let app = spin_app::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
-        let variables = Variables::resolve(&app.variables, |_| None).unwrap();
+        let variables = Variables::resolve(&app.variables, |_| None);
         TriggerConfig::read_all(&app, &variables)
     }
 

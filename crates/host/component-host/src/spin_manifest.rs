@@ -238,7 +238,7 @@ fn check(text: &str) -> Result<(), Error> {
     app.check_triggers(&["http", "kafka", "amqp", "redis"])?;
     app.check_support()?;
     http::check_triggers(&app)?;
-    let variables = Variables::resolve(&app.variables, |_| Some("v".into()))?;
+    let variables = Variables::resolve(&app.variables, |_| Some("v".into()));
     for component in &app.components {
         let hosts = &component.metadata.allowed_outbound_hosts;
         AllowedHosts::parse(&component.id, hosts, &variables)?;

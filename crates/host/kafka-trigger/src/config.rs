@@ -200,7 +200,7 @@ mod tests {
             "#
         );
         let app = spin_app::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
-        let variables = Variables::resolve(&app.variables, |_| None).unwrap();
+        let variables = Variables::resolve(&app.variables, |_| None);
         TriggerConfig::read_all(&app, &variables)
     }
 
@@ -220,7 +220,7 @@ mod tests {
             "#
         );
         let app = spin_app::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
-        let variables = Variables::resolve(&app.variables, |_| None).unwrap();
+        let variables = Variables::resolve(&app.variables, |_| None);
         let triggers = TriggerConfig::read_all(&app, &variables).unwrap();
         let producer = TriggerConfig::producer_of(&triggers, &app, &variables).unwrap().unwrap();
         producer.validate().unwrap();

@@ -131,7 +131,7 @@ mod tests {
             "#
         );
         let app = spin_app::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
-        let variables = Variables::resolve(&app.variables, |_| None).unwrap();
+        let variables = Variables::resolve(&app.variables, |_| None);
         ServerConfig::read_all(&app, &variables)
     }
 

@@ -46,9 +46,12 @@ impl RunOptions {
         self.args.variables.given(app, variable, &self.file)
     }
 
-    /// The values of the variables. Those in `known` have the next precedence after `--variable`.
+    /// The values of the variables; those that the application uses must have one. Those in `known` have
+    /// the next precedence after `--variable`.
     pub fn variables(&self, app: &App, known: BTreeMap<String, String>) -> Result<Variables> {
-        self.args.variables.resolve(app, known, &self.file)
+        let variables = self.args.variables.resolve(app, known, &self.file)?;
+        variables.check(app)?;
+        Ok(variables)
     }
 
     /// The limits of the host, with those that are configured here.

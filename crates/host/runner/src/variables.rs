@@ -97,8 +97,8 @@ impl VariableArgs {
             .map_or(Ok(RuntimeConfig::default()), RuntimeConfig::read)
     }
 
-    /// Determines the value of each variable that the application declares. The values in `known`
-    /// have the next precedence after `--variable`.
+    /// Determines the value of each variable that the application declares, if it has one. The values
+    /// in `known` have the next precedence after `--variable`.
     pub fn resolve(
         &self,
         app: &App,
@@ -115,7 +115,7 @@ impl VariableArgs {
                 }
             }
         }
-        Ok(Variables::resolve(&app.variables, |name| found.get(name).cloned())?)
+        Ok(Variables::resolve(&app.variables, |name| found.get(name).cloned()))
     }
 
     /// The value of this variable in the sources, if there is one.

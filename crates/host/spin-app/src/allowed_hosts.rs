@@ -236,7 +236,7 @@ mod tests {
         let declared = |secret| {
             let default = Some("hunter2 ".to_owned());
             let declaration = crate::app::Declaration { default, secret, ..Default::default() };
-            Variables::resolve(&[("brokers".to_owned(), declaration)].into(), |_| None).unwrap()
+            Variables::resolve(&[("brokers".to_owned(), declaration)].into(), |_| None)
         };
         let fault = |secret| {
             let entries = ["tcp://{{ brokers }}".to_owned()];

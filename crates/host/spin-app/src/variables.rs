@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::App;
 use crate::Error;
 use crate::app::Declaration;
 
@@ -12,6 +13,8 @@ use crate::app::Declaration;
 #[derive(Clone, Default)]
 pub struct Variables {
     values: BTreeMap<String, String>,
+    /// The declared variables that have no value.
+    missing: BTreeSet<String>,
     /// The variables whose values must not be shown.
     secret: BTreeSet<String>,
 }
@@ -24,31 +27,36 @@ impl fmt::Debug for Variables {
 }
 
 impl Variables {
-    /// Gives each declared variable the value that `find` returns, or its default.
+    /// Gives each declared variable the value that `find` returns, or its default. One without either is an
+    /// error only where it is used, because the components that use it may not run here.
     pub fn resolve(
         declared: &BTreeMap<String, Declaration>,
         find: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, Error> {
-        let mut values = BTreeMap::new();
-        let mut secret = BTreeSet::new();
+    ) -> Self {
+        let mut variables = Self::default();
         for (name, declaration) in declared {
-            let value = find(name).or_else(|| declaration.default.clone());
-            let value = value.ok_or_else(|| Error::Variable {
-                name: name.clone(),
-                message: format!(
-                    "required; give it as --variable {name}=… or in SPIN_VARIABLE_{}",
-                    name.to_ascii_uppercase()
-                ),
-            })?;
-            values.insert(name.clone(), value);
+            match find(name).or_else(|| declaration.default.clone()) {
+                Some(value) => {
+                    variables.values.insert(name.clone(), value);
+                }
+                None => {
+                    variables.missing.insert(name.clone());
+                }
+            }
             if declaration.secret {
-                secret.insert(name.clone());
+                variables.secret.insert(name.clone());
             }
         }
-        Ok(Self { values, secret })
+        variables
     }
 
-    /// The value of a variable; `None` if the application does not declare it.
+    /// Fails if the application uses a variable without a value.
+    pub fn check(&self, app: &App) -> Result<(), Error> {
+        let mut used = self.missing.iter().filter(|name| app.uses(name));
+        used.next().map_or(Ok(()), |name| Err(required(name)))
+    }
+
+    /// The value of a variable; `None` if it has none, or the application does not declare it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
@@ -69,9 +77,12 @@ impl Variables {
                 message: format!("`{{{{` without `}}}}` in `{template}`"),
             })?;
             let name = name.trim();
-            let value = self.values.get(name).ok_or_else(|| Error::Variable {
-                name: name.into(),
-                message: format!("used in `{template}`, but not declared in [variables]"),
+            let value = self.values.get(name).ok_or_else(|| match self.missing.contains(name) {
+                true => required(name),
+                false => Error::Variable {
+                    name: name.into(),
+                    message: format!("used in `{template}`, but not declared in [variables]"),
+                },
             })?;
             out.push_str(value);
             rest = after;
@@ -108,6 +119,16 @@ impl Variables {
     }
 }
 
+fn required(name: &str) -> Error {
+    Error::Variable {
+        name: name.into(),
+        message: format!(
+            "required; give it as --variable {name}=… or in SPIN_VARIABLE_{}",
+            name.to_ascii_uppercase()
+        ),
+    }
+}
+
 /// Whether a template contains this variable.
 pub(crate) fn uses(template: &str, variable: &str) -> bool {
     let names = template.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
@@ -136,7 +157,7 @@ mod tests {
         BTreeMap::from([("host".into(), with(Some("localhost"))), ("token".into(), with(None))])
     }
 
-    fn resolve(pairs: &[(&str, &str)]) -> Result<Variables, Error> {
+    fn resolve(pairs: &[(&str, &str)]) -> Variables {
         Variables::resolve(&declared(), |name| {
             pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string())
         })
@@ -144,24 +165,65 @@ mod tests {
 
     #[test]
     fn a_default_is_for_what_nobody_gives() {
-        let v = resolve(&[("token", "t")]).unwrap();
+        let v = resolve(&[("token", "t")]);
         assert_eq!(v.render("{{host}}:{{ token }}!").unwrap(), "localhost:t!");
-        let v = resolve(&[("token", "t"), ("host", "given")]).unwrap();
+        let v = resolve(&[("token", "t"), ("host", "given")]);
         assert_eq!(v.render("{{ host }}").unwrap(), "given");
     }
 
     #[test]
     fn faults_name_the_variable() {
-        let missing = resolve(&[]).unwrap_err();
+        let missing = resolve(&[]).render("{{ host }} {{ token }}").unwrap_err();
         assert!(missing.to_string().contains("SPIN_VARIABLE_TOKEN"), "{missing}");
-        let v = resolve(&[("token", "t")]).unwrap();
+        let v = resolve(&[("token", "t")]);
         assert!(v.render("{{ nope }}").unwrap_err().to_string().contains("`nope`"));
         assert!(v.render("{{ host").is_err());
     }
 
     #[test]
     fn values_are_not_shown() {
-        let v = resolve(&[("token", "hunter2")]).unwrap();
+        let v = resolve(&[("token", "hunter2")]);
         assert!(!format!("{v:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_variable_without_a_value_is_an_error_only_if_it_is_used() {
+        let manifest = r#"
+            spin_manifest_version = 2
+            [application]
+            name = "parts"
+            [variables]
+            topic = { required = true }
+            keys = { required = true, secret = true }
+            unused = { required = true }
+            [[trigger.kafka]]
+            topic = "{{ topic }}"
+            component = "worker"
+            [[trigger.http]]
+            route = "/..."
+            component = "gateway"
+            dependencies.middleware = [{ component = "jwt", inherit_configuration = ["variables"] }]
+            [component.gateway]
+            source = "gateway.wasm"
+            variables = { jwt_keys = "{{ keys }}" }
+            [component.jwt]
+            source = "jwt.wasm"
+            [component.worker]
+            source = "worker.wasm"
+        "#;
+        let app = crate::manifest::parse(std::path::Path::new("spin.toml"), manifest).unwrap();
+        let check = |components: &[&str], given: &[&str]| {
+            let mut app = app.clone();
+            let kept: Vec<String> = components.iter().map(|&id| id.into()).collect();
+            app.retain_components(&kept).unwrap();
+            let value = |name: &str| given.contains(&name).then(|| "v".into());
+            let checked = Variables::resolve(&app.variables, value).check(&app);
+            checked.map_err(|error| error.to_string())
+        };
+        check(&["worker"], &["topic"]).unwrap();
+        check(&["gateway"], &["keys"]).unwrap();
+        check(&["gateway", "worker"], &["topic", "keys"]).unwrap();
+        assert!(check(&["worker"], &["keys"]).unwrap_err().contains("--variable topic=…"));
+        assert!(check(&["gateway"], &["topic"]).unwrap_err().contains("--variable keys=…"));
     }
 }

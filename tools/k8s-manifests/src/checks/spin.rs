@@ -63,7 +63,7 @@ fn executor(app: &Object, objects: &[Object]) -> Option<Finding> {
     (!before.into_iter().any(is_it)).then(|| app.finding("spec.executor", missing()))
 }
 
-fn retained(app: &Object) -> impl Iterator<Item = &str> {
+pub(super) fn retained(app: &Object) -> impl Iterator<Item = &str> {
     app.list("spec.components").iter().filter_map(serde_json::Value::as_str)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use k8s_manifests::{
-    EXAMPLES, Object, Project, Variant, check, check_schemas, generate_secrets, kustomize,
+    EXAMPLES, Object, Project, Variant, check, check_example, generate_secrets, kustomize,
 };
 use serde_json::{Value, json};
 
@@ -48,10 +48,36 @@ fn every_overlay_with_every_component_is_right() {
         assert!(objects.len() > 40, "{} has only {}", variant.name(), objects.len());
     }
     for example in EXAMPLES {
-        let objects = kustomize(&root().join(example)).unwrap();
-        let found = check_schemas(&project().schemas, &objects).unwrap();
+        let folder = root().join(example);
+        let objects = kustomize(&folder.join("k8s")).unwrap();
+        let found = check_example(project(), &folder, &objects).unwrap();
         let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert!(found.is_empty() && !objects.is_empty(), "{example}:\n{}", shown.join("\n"));
+    }
+}
+
+#[test]
+fn applications_of_examples_get_the_variables_that_they_use() {
+    let folder = root().join("examples/university");
+    let objects = || Tampered(kustomize(&folder.join("k8s")).unwrap());
+    let first = "/spec/variables/0/name";
+    let cases = [
+        (objects().unset("SpinApp/university", "jwt_keys"), "jwt_keys is required"),
+        (objects().unset("SpinApp/university-tasks", "tasks_secret"), "tasks_secret is required"),
+        (
+            objects().set("SpinApp/students-a", first, json!("jwt_keys")),
+            "no component here uses it",
+        ),
+        (
+            objects().set("SpinApp/university-tasks", "/spec/components/0", json!("worker")),
+            "no component worker",
+        ),
+        (objects().set("SpinApp/students-a", "/spec/image", json!("a/other:1")), "has this name"),
+    ];
+    for (Tampered(objects), words) in cases {
+        let found = check_example(project(), &folder, &objects).unwrap();
+        let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(shown.iter().any(|line| line.contains(words)), "no `{words}` in {shown:?}");
     }
 }
 
