@@ -46,7 +46,7 @@ pub fn deleted() -> Answer {
     empty(StatusCode::NO_CONTENT)
 }
 
-/// The answer of a service that can do its work.
+/// The answer of a service that runs.
 pub fn healthy() -> Answer {
     let mut healthy = empty(StatusCode::NO_CONTENT);
     insert(&mut healthy, header::CACHE_CONTROL, "no-store");

@@ -71,10 +71,8 @@ async fn perform(route: Route, head: &Parts, body: IncomingBody) -> Result<Answe
             let report = Store::open().await?.count_enrolment().await?;
             content(head, Enrolment::to_json(&report)).await
         }
-        Operation::CheckHealth => {
-            Store::open().await?.check().await?;
-            Ok(healthy())
-        }
+        // All servers have the same database, so a server is no less healthy than others without it.
+        Operation::CheckHealth => Ok(healthy()),
     }
 }
 

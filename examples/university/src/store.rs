@@ -75,11 +75,6 @@ impl Store {
         rows.into_iter().map(|row| enrolment(row).ok_or_else(other_row)).collect()
     }
 
-    /// Checks that the database answers.
-    pub async fn check(&self) -> Result<(), Problem> {
-        self.query(sql::HEALTH, [], 1).await.map(drop)
-    }
-
     async fn execute(
         &self,
         statement: &str,

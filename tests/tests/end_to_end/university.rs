@@ -128,6 +128,9 @@ async fn students_in_postgresql() {
         .variable("database_address", &address)
         .variable("jwt_keys", &tokens(&["keys"]))
         .variable("tasks_secret", "a secret of this test of 40 bytes ......")
+        // Other tests use the same Kafka.
+        .variable("requests_topic", "requests-of-students")
+        .variable("tasks_topic", "tasks-of-students")
         // No limit is reached on a busy machine, either.
         .variable("valkey_timeout_ms", "10000")
         .variable("rate_limit_average", "1000000")
@@ -137,10 +140,11 @@ async fn students_in_postgresql() {
     let service = Service { client: running.client(), authorization };
 
     only_registrars_change_students(&running).await;
+    the_service_is_private(&running).await;
     pages_by_offset_and_by_position_agree(&service).await;
     a_student_is_created_changed_and_deleted(&service).await;
     statements_in_requests_are_data(&service).await;
-    a_report_is_answered_at_once_or_as_a_task(&running, &service).await;
+    a_report_is_a_task(&running, &service).await;
     let store = Store::connect(&valkey.url()).await.unwrap();
     requests_are_counted(&store).await;
     let variables = [
@@ -180,6 +184,15 @@ async fn only_registrars_change_students(running: &Pipeline) {
     for path in [path, "/api/v1/alumno/alumno/3"] {
         assert_eq!(service.send(Method::DELETE, path, None).await.status, 403, "{path}");
         assert_eq!(service.get(path).await.json()["id"], 3, "{path}");
+    }
+}
+
+/// The name of the private service does not lead clients past the middleware.
+async fn the_service_is_private(running: &Pipeline) {
+    for host in ["students.spin.internal", "STUDENTS.spin.internal:80"] {
+        let headers = [("host", host)];
+        let answer = running.client().send(Method::GET, "/students/3", &headers, "").await.unwrap();
+        assert_eq!(answer.status, 401, "{host}: {}", answer.text());
     }
 }
 
@@ -282,18 +295,17 @@ async fn enrolment(service: &Service) -> Value {
     counts.iter().map(row).collect()
 }
 
-async fn a_report_is_answered_at_once_or_as_a_task(running: &Pipeline, service: &Service) {
+async fn a_report_is_a_task(running: &Pipeline, service: &Service) {
     const PATH: &str = "/reports/enrolment";
     let student = Service {
         client: running.client(),
         authorization: format!("Bearer {}", tokens(&["token", "eve"])),
     };
     let expected = enrolment(service).await;
-    let direct = service.get(PATH).await;
-    assert_eq!((direct.status, direct.json()), (StatusCode::OK, expected.clone()));
-    let task = [("prefer", "respond-async"), ("idempotency-key", "a-report")];
-    assert_eq!(student.send_with(Method::GET, PATH, None, &task).await.status, 403);
-    let accepted = service.send_with(Method::GET, PATH, None, &task).await;
+    assert_eq!(student.get(PATH).await.status, 403);
+    // Nothing but the worker reads all students: neither a client without `Prefer`, nor another method.
+    assert_eq!(service.send(Method::HEAD, PATH, None).await.status, 405);
+    let accepted = service.get(PATH).await;
     assert_eq!(accepted.status, 202, "{}", accepted.text());
     let place = accepted.header("location").to_owned();
     eventually("the report is written", async || {
@@ -310,10 +322,10 @@ async fn a_report_is_answered_at_once_or_as_a_task(running: &Pipeline, service: 
 /// The event of a request is there soon after the answer, whichever component has given it.
 async fn requests_are_counted(store: &Store) {
     let expected = [
-        ("GET /reports/enrolment 200", 1),
+        ("HEAD /reports/enrolment 405", 1),
         ("GET /reports/enrolment 202", 1),
         ("GET /reports/enrolment 403", 1),
-        ("GET /students/:id 401", 1),
+        ("GET /students/:id 401", 3),
         ("PATCH /students/:id 405", 1),
         ("POST /students 409", 1),
         ("GET /tasks/:id/result 200", 1),
@@ -391,6 +403,16 @@ async fn a_server_that_dies_is_ejected(service: &Service, other: &Pipeline, seco
         other.log().contains("gets no requests until it is healthy").then_some(())
     })
     .await;
+    // Each instance ejects it for itself. After that, requests do not reach it.
+    eventually("ten requests in succession reach only the other server", async || {
+        let lines = other.log().lines().count();
+        for _ in 0..10 {
+            let answer = service.get(&format!("/students/{}", id.replace(id.get() + 1))).await;
+            assert_eq!(answer.status, 200, "{}\n{}", answer.text(), other.log());
+        }
+        (other.log().lines().count() == lines).then_some(())
+    })
+    .await;
 }
 
 async fn an_outage_is_reported_and_passes(service: &Service, postgres: &mut Postgres) {
@@ -411,4 +433,14 @@ async fn an_outage_is_reported_and_passes(service: &Service, postgres: &mut Post
         (service.get("/students/3").await.status == 200).then_some(())
     })
     .await;
+}
+
+/// The manifest has its own copy, because a manifest cannot include another one.
+#[test]
+fn requests_are_counted_as_in_the_example_of_analytics() {
+    let counts = |path: &str| {
+        let app = spin_app::manifest::read(&root().join(path)).unwrap();
+        app.variables["counts"].default.clone().unwrap()
+    };
+    assert_eq!(counts(MANIFEST), counts("examples/request-counts/spin.toml"));
 }

@@ -41,7 +41,7 @@ pub enum Operation {
     Delete(i64),
     /// Counts all students by year of enrolment and sex.
     CountEnrolment,
-    /// Checks that the database answers.
+    /// Answers, and does nothing else.
     CheckHealth,
 }
 
@@ -69,7 +69,9 @@ impl Route {
         match self {
             Self::List => &["GET", "HEAD", "POST"],
             Self::One(_) => &["GET", "HEAD", "PUT", "DELETE"],
-            Self::Enrolment | Self::Health => &["GET", "HEAD"],
+            // Not `HEAD`, which would read all students for nothing.
+            Self::Enrolment => &["GET"],
+            Self::Health => &["GET", "HEAD"],
         }
     }
 
@@ -86,7 +88,7 @@ impl Route {
             Self::One(id) if reads => Operation::ReadOne(id),
             Self::One(id) if *method == Method::PUT => Operation::Replace(id),
             Self::One(id) if *method == Method::DELETE => Operation::Delete(id),
-            Self::Enrolment if reads => Operation::CountEnrolment,
+            Self::Enrolment if *method == Method::GET => Operation::CountEnrolment,
             Self::Health if reads => Operation::CheckHealth,
             _ => return Err(method_not_allowed(self.methods())),
         };
@@ -137,6 +139,7 @@ mod tests {
         assert_eq!(operation(Route::Health, Method::HEAD, ""), Ok(Operation::CheckHealth));
         for (route, method) in [
             (Route::Enrolment, Method::POST),
+            (Route::Enrolment, Method::HEAD),
             (Route::Health, Method::DELETE),
             (Route::List, Method::PUT),
             (Route::List, Method::DELETE),

@@ -50,8 +50,5 @@ pub const DELETE: &str =
 pub const ENROLMENT: &str = "SELECT extract(year FROM fecha_ingreso)::bigint, sexo, count(*) \
      FROM students GROUP BY 1, 2 ORDER BY 1, 2";
 
-/// Needs a connection, and nothing else.
-pub const HEALTH: &str = "SELECT 1";
-
 /// The version that every row has for [`REPLACE`] and [`DELETE`].
 pub const ANY_VERSION: i64 = 0;
