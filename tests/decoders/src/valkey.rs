@@ -15,6 +15,9 @@ const PASSWORD: &str = "correct-horse";
 /// The longest payload of a message.
 const PAYLOAD_MAX: usize = 8;
 
+/// The longest part of a message before its payload. It is short, so that payloads are skipped.
+const HEAD_MAX: usize = 40;
+
 /// Checks an input.
 pub fn check(mut bytes: &[u8]) {
     let options = lines::byte(&mut bytes);
@@ -36,7 +39,7 @@ pub fn check(mut bytes: &[u8]) {
 
 /// All events of a subscription, and the error that ended them.
 fn events(bytes: &[u8], piece: usize) -> (Vec<Event>, Option<Error>) {
-    let mut decoder = SubscriptionDecoder::new(PAYLOAD_MAX);
+    let mut decoder = SubscriptionDecoder::with_head_max(PAYLOAD_MAX, HEAD_MAX);
     let mut events = Vec::new();
     for piece in bytes.chunks(piece) {
         decoder.feed(piece);

@@ -163,7 +163,10 @@ impl Subscriber {
             match self.event().await? {
                 Event::Subscribed => {}
                 Event::Other(Reply::One(Scalar::Error(text))) => {
-                    let text = format!("SUBSCRIBE: {}", without_password(address, &text));
+                    // The server does not say which channel the user may not subscribe to.
+                    let channels = channels.join(" ");
+                    let text = without_password(address, &text);
+                    let text = format!("SUBSCRIBE {channels}: {text}");
                     return Err(ClientError::refused(address, Refusal::Other(text)));
                 }
                 _ => return Err(ClientError::Protocol("no confirmation of SUBSCRIBE".into())),

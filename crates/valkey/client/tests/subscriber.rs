@@ -62,6 +62,7 @@ async fn the_user_needs_the_password_and_the_channel() {
         let text = error.to_string();
         assert!(!text.contains("secret") && !text.contains("hunter2"), "{text}");
         assert!(text.contains(&server.port().to_string()), "{text}");
+        assert_eq!(text.contains("SUBSCRIBE news other"), channels.len() > 1, "{text}");
     }
 }
 

@@ -42,16 +42,32 @@ pub enum Event {
 pub struct SubscriptionDecoder {
     decoder: Decoder,
     payload_max: usize,
-    /// Bytes to come that belong to a payload which is too long.
-    skip: u64,
+    head_max: usize,
+    /// A message whose payload is too long, until its end was received.
+    skipped: Option<Skipped>,
+}
+
+#[derive(Debug)]
+struct Skipped {
+    channel: Vec<u8>,
+    /// The length of the payload.
+    payload: u64,
+    /// Bytes to come, with the line that ends the payload.
+    left: u64,
 }
 
 impl SubscriptionDecoder {
     /// Decodes messages whose payloads have at most this number of bytes.
     pub fn new(payload_max: usize) -> Self {
+        Self::with_head_max(payload_max, HEAD_BYTES_MAX)
+    }
+
+    /// The same with another maximum for the bytes of a message before its payload, and of any other
+    /// reply.
+    pub fn with_head_max(payload_max: usize, head_max: usize) -> Self {
         let mut decoder = Decoder::default();
         decoder.expect_resp2();
-        Self { decoder, payload_max, skip: 0 }
+        Self { decoder, payload_max, head_max, skipped: None }
     }
 
     /// Number of received bytes that are not decoded yet.
@@ -61,29 +77,65 @@ impl SubscriptionDecoder {
 
     /// Adds received bytes. [`Self::next`] must have returned None before.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        self.skip -= skipped as u64;
-        self.decoder.feed(bytes.get(skipped..).unwrap_or_default());
+        let mut rest = bytes;
+        if let Some(Skipped { left, .. }) = &mut self.skipped {
+            let skipped = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+            *left -= skipped as u64;
+            rest = bytes.get(skipped..).unwrap_or_default();
+        }
+        self.decoder.feed(rest);
     }
 
     /// Removes and returns the next event. None if more bytes are needed.
     #[allow(clippy::should_implement_trait, reason = "None is not the end: more bytes may follow")]
     pub fn next(&mut self) -> Result<Option<Event>, Error> {
-        if let Some(reply) = self.decoder.next()? {
-            return Ok(Some(self.event(reply)));
+        if let Some(Skipped { channel, payload, .. }) = self.skipped.take_if(|it| it.left == 0) {
+            return Ok(Some(Event::TooLong { channel, bytes: payload }));
         }
-        let pending = self.pending();
-        if pending <= self.payload_max.saturating_add(HEAD_BYTES_MAX) {
-            return Ok(None);
+        let before = self.pending();
+        let length_max = self.length_max();
+        let reply = self.decoder.next()?;
+        if let Some(reply) = reply {
+            let length = before.saturating_sub(self.pending()) as u64;
+            return if length <= length_max {
+                Ok(Some(self.event(reply)))
+            } else {
+                Err(self.too_long())
+            };
         }
-        let head = Head::read(self.decoder.bytes());
-        let head = head.filter(|head| head.payload > self.payload_max as u64).ok_or_else(|| {
-            Error::Protocol(format!("more than {HEAD_BYTES_MAX} bytes that are not a payload"))
-        })?;
-        // The message is not complete, so its end is after the bytes that are here.
-        self.skip = head.end.saturating_sub(pending as u64);
-        self.decoder.clear();
-        Ok(Some(Event::TooLong { channel: head.channel, bytes: head.payload }))
+        if before > self.head_max {
+            self.skip_payload()?;
+        }
+        Ok(None)
+    }
+
+    /// The most bytes of the next reply: only a message may be longer than its beginning.
+    fn length_max(&self) -> u64 {
+        let head = (self.pending() > self.head_max).then(|| self.head()).flatten();
+        head.map_or(self.head_max as u64, |head| head.end())
+    }
+
+    /// The beginning of the next message, if it is complete and not too long.
+    fn head(&self) -> Option<Head<'_>> {
+        Head::read(self.decoder.bytes()).filter(|head| head.length <= self.head_max)
+    }
+
+    /// Begins to skip the payload of an incomplete message, if it is too long. Everything else that is
+    /// longer than the beginning of a message is an error.
+    fn skip_payload(&mut self) -> Result<(), Error> {
+        let Some(head) = self.head() else { return Err(self.too_long()) };
+        if head.payload > self.payload_max as u64 {
+            // The message is not complete, so its end is after the bytes that are here.
+            let left = head.end().saturating_sub(self.pending() as u64);
+            let (channel, payload) = (head.channel.to_vec(), head.payload);
+            self.skipped = Some(Skipped { channel, payload, left });
+            self.decoder.clear();
+        }
+        Ok(())
+    }
+
+    fn too_long(&self) -> Error {
+        Error::Protocol(format!("more than {} bytes that are not a payload", self.head_max))
     }
 
     fn event(&self, reply: Reply) -> Event {
@@ -109,24 +161,27 @@ impl SubscriptionDecoder {
 }
 
 /// The beginning of a message.
-struct Head {
-    channel: Vec<u8>,
+struct Head<'a> {
+    channel: &'a [u8],
     /// The length of the payload.
     payload: u64,
-    /// The length of the whole message.
-    end: u64,
+    /// The length of the bytes before the payload.
+    length: usize,
 }
 
-impl Head {
+impl<'a> Head<'a> {
     /// None if it is not complete, or another reply.
-    fn read(bytes: &[u8]) -> Option<Self> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
         let (length, rest) = number(bytes.strip_prefix(MESSAGE)?)?;
         let (channel, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
         let (payload, rest) = number(rest.strip_prefix(END)?.strip_prefix(b"$")?)?;
         let payload = u64::try_from(payload).ok()?;
-        let start = bytes.len().saturating_sub(rest.len()) as u64;
-        let end = start.saturating_add(payload).saturating_add(END.len() as u64);
-        Some(Self { channel: channel.into(), payload, end })
+        Some(Self { channel, payload, length: bytes.len().saturating_sub(rest.len()) })
+    }
+
+    /// The length of the whole message.
+    fn end(&self) -> u64 {
+        self.payload.saturating_add((self.length + END.len()) as u64)
     }
 }
 
@@ -147,7 +202,14 @@ mod tests {
 
     /// The events in these bytes, which arrive in parts of this size, and the most bytes in memory.
     fn decode(bytes: &[u8], payload_max: usize, part: usize) -> (Result<Vec<Event>, Error>, usize) {
-        let mut decoder = SubscriptionDecoder::new(payload_max);
+        decode_with(SubscriptionDecoder::new(payload_max), bytes, part)
+    }
+
+    fn decode_with(
+        mut decoder: SubscriptionDecoder,
+        bytes: &[u8],
+        part: usize,
+    ) -> (Result<Vec<Event>, Error>, usize) {
         let (mut events, mut most) = (Vec::new(), 0);
         for part in bytes.chunks(part) {
             decoder.feed(part);
@@ -200,19 +262,26 @@ mod tests {
     }
 
     #[test]
-    fn other_replies_have_a_maximum_length() {
+    fn everything_that_is_not_a_payload_has_a_maximum_length() {
         let long = format!("*2\r\n$4\r\npong\r\n${}\r\n", 10 << 20);
-        let bytes = [long.as_bytes(), &vec![b'x'; HEAD_BYTES_MAX * 2]].concat();
-        assert!(decode(&bytes, 100, 4_096).0.is_err());
-        let channel = "c".repeat(HEAD_BYTES_MAX * 2);
-        assert!(decode(&message(&channel, b"x"), 100, 4_096).0.is_err());
+        let reply = [long.as_bytes(), &vec![b'x'; HEAD_BYTES_MAX * 2]].concat();
+        let line = [b"-".as_slice(), &vec![b'x'; HEAD_BYTES_MAX * 2]].concat();
+        let channel = message(&"c".repeat(HEAD_BYTES_MAX * 2), b"x");
+        // Also of a subscription with long payloads.
+        for payload_max in [100, 16 << 20] {
+            for bytes in [&reply, &line, &channel] {
+                let (events, most) = decode(bytes, payload_max, 4_096);
+                assert!(events.is_err());
+                assert!(most <= HEAD_BYTES_MAX + 4_096, "{most}");
+            }
+        }
     }
 
     proptest! {
         #[test]
         fn the_parts_in_which_bytes_arrive_do_not_matter(
-            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8),
-            part in 1_usize..60,
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..99), 0..8),
+            part in 1_usize..150,
         ) {
             let bytes: Vec<u8> = payloads.iter().flat_map(|p| message("c", p)).collect();
             let expected: Vec<Event> = payloads
@@ -222,12 +291,20 @@ mod tests {
                     bytes => Event::TooLong { channel: b"c".into(), bytes: bytes as u64 },
                 })
                 .collect();
-            prop_assert_eq!(decode(&bytes, 20, part).0.unwrap(), expected);
+            // The head has at most 29 bytes, so payloads are skipped from any position on.
+            for head_max in 32..72 {
+                let decoder = SubscriptionDecoder::with_head_max(20, head_max);
+                let (events, most) = decode_with(decoder, &bytes, part);
+                prop_assert_eq!(events.unwrap(), expected.clone());
+                prop_assert!(most <= 20 + head_max + part);
+            }
         }
 
         #[test]
         fn arbitrary_bytes_do_not_cause_a_panic(bytes: Vec<u8>, part in 1_usize..60) {
-            let _ = decode(&bytes, 20, part);
+            for head_max in [4, 40, HEAD_BYTES_MAX] {
+                let _ = decode_with(SubscriptionDecoder::with_head_max(20, head_max), &bytes, part);
+            }
         }
     }
 }
