@@ -37,6 +37,17 @@ pub enum Error {
         /// What happened.
         message: String,
     },
+    /// The process has as many instances as it may have.
+    #[error("component `{component}`: the limit of instances is reached: {message}")]
+    Full {
+        /// The component.
+        component: String,
+        /// Which limit.
+        message: String,
+    },
+    /// A handler of a trigger refuses a new build of its component.
+    #[error(transparent)]
+    Caller(Box<dyn std::error::Error + Send + Sync>),
     /// A component's log file or its folder cannot be written.
     #[error("cannot write {path}")]
     Log {
@@ -70,6 +81,6 @@ impl Error {
     /// Whether the same operation may succeed later without a change of the application or its
     /// settings.
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Error::Guest { .. })
+        matches!(self, Error::Guest { .. } | Error::Full { .. })
     }
 }

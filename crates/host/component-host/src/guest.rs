@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wasmtime::component::{Instance, InstancePre};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
 use crate::Error;
 use crate::state::{GuestState, StateTemplate};
@@ -38,11 +38,15 @@ impl Guest {
         self.template.store(&self.engine)
     }
 
-    /// Creates an instance in its own store.
+    /// Creates an instance in its own store. The error is [`Error::Full`] if the process has as many
+    /// instances as it may have.
     pub async fn instantiate(&self) -> Result<(Store<GuestState>, Instance), Error> {
         let mut store = self.store();
         match self.pre.instantiate_async(&mut store).await {
             Ok(instance) => Ok((store, instance)),
+            Err(e) if e.is::<PoolConcurrencyLimitError>() => {
+                Err(Error::Full { component: self.id.to_string(), message: format!("{e:#}") })
+            }
             Err(e) => Err(Error::Guest {
                 component: self.id.to_string(),
                 message: format!("cannot be instantiated: {e:#}"),

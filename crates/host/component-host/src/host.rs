@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
+use crate::caller::Caller;
 use crate::capability::{Capability, Importer};
 use crate::files::ReadableFolders;
 use crate::guest::Guest;
@@ -79,12 +80,19 @@ impl Host {
         Ok(Self { app: app.clone(), loader, guests: RwLock::new(guests) })
     }
 
-    /// Loads the files of the components again. New requests and [`Host::guest`] then use the new
-    /// builds; requests in progress finish on the old ones. If there is an error, nothing changes.
-    pub fn reload(&self) -> Result<(), Error> {
+    /// Loads the files of the components again. New requests, these callers and [`Host::guest`] then use
+    /// the new builds; what is in progress finishes on the old ones. If there is an error, nothing changes.
+    pub fn reload(&self, callers: &[Box<dyn Caller>]) -> Result<(), Error> {
         let guests = self.loader.load_all(&self.app)?;
+        let mut replacements = Vec::with_capacity(callers.len());
+        for caller in callers {
+            if let Some(guest) = guests.get(&caller.component()) {
+                replacements.push(caller.prepare(guest.clone()).map_err(Error::Caller)?);
+            }
+        }
         self.services().replace(&guests)?;
         *self.guests.write().unwrap_or_else(PoisonError::into_inner) = guests;
+        replacements.into_iter().for_each(|replace| replace());
         Ok(())
     }
 

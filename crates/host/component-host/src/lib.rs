@@ -6,7 +6,8 @@
 //! through [`Guest`]. The host supports WASI 0.2 and 0.3 and Spin's interfaces; it has no code for
 //! Kafka.
 
-pub mod capability;
+pub mod caller;
+mod capability;
 pub mod compile_cache;
 pub mod componentize;
 pub mod compose;
@@ -28,6 +29,7 @@ mod spin_manifest;
 pub mod state;
 mod whole;
 
+pub use caller::{Caller, Replacement};
 pub use capability::{Capability, Importer};
 pub use compile_cache::CompileCache;
 pub use error::Error;

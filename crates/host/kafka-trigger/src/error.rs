@@ -15,6 +15,12 @@ pub enum Error {
         /// What is wrong and what to write instead.
         message: String,
     },
+    /// A component is not loaded.
+    #[error("component `{component}` has a trigger, but the host has not loaded it")]
+    NotLoaded {
+        /// The component.
+        component: String,
+    },
     /// A component lacks the export that a Kafka trigger calls.
     #[error(
         "component `{component}` has a Kafka trigger but exports none of {HANDLER}, \
@@ -105,6 +111,7 @@ impl Error {
         match self {
             Error::Config { .. }
             | Error::Application(_)
+            | Error::NotLoaded { .. }
             | Error::NoHandler { .. }
             | Error::MixedExports { .. }
             | Error::CheckpointChanged { .. }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use component_host::{Guest, GuestState, Host};
+use component_host::{Caller, Guest, GuestState, Host, Replacement};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -83,7 +83,7 @@ impl GuestHandler {
     ) -> Result<Self, Error> {
         let guest = host
             .guest(component)
-            .ok_or_else(|| Error::NoHandler { component: component.into() })?;
+            .ok_or_else(|| Error::NotLoaded { component: component.into() })?;
         Ok(Self(Arc::new(Shared {
             build: RwLock::new(Arc::new(Build::new(guest)?)),
             deadline,
@@ -98,19 +98,16 @@ impl GuestHandler {
         self.build().guest.id().into()
     }
 
-    /// Uses this build for batches from now on. Calls in progress finish on the old one.
-    pub fn swap(&self, guest: Guest) -> Result<(), Error> {
-        let build = Arc::new(Build::new(guest)?);
-        let mut current = self.0.build.write().unwrap_or_else(PoisonError::into_inner);
+    /// A build that can replace the one that is called.
+    fn other_build(&self, guest: Guest) -> Result<Arc<Build>, Error> {
+        let (current, build) = (self.build(), Build::new(guest)?);
         if build.exports.position.is_some() != current.exports.position.is_some() {
             return Err(Error::CheckpointChanged { component: build.guest.id().into() });
         }
         if build.exports.returns_records() != current.exports.returns_records() {
             return Err(Error::HandlerChanged { component: build.guest.id().into() });
         }
-        *current = build;
-        self.0.swaps.inc();
-        Ok(())
+        Ok(Arc::new(build))
     }
 
     /// Whether the component returns records to write.
@@ -183,6 +180,23 @@ impl GuestHandler {
                 Err(engine::Failure::Retry(reason))
             }
         }
+    }
+}
+
+impl Caller for GuestHandler {
+    fn component(&self) -> String {
+        Self::component(self)
+    }
+
+    fn prepare(
+        &self,
+        guest: Guest,
+    ) -> Result<Replacement, Box<dyn std::error::Error + Send + Sync>> {
+        let (build, shared) = (self.other_build(guest)?, self.0.clone());
+        Ok(Box::new(move || {
+            *shared.build.write().unwrap_or_else(PoisonError::into_inner) = build;
+            shared.swaps.inc();
+        }))
     }
 }
 

@@ -26,6 +26,12 @@ pub enum Error {
         /// The reason.
         message: String,
     },
+    /// The component is not loaded.
+    #[error("component `{component}` has a Redis trigger, but the host has not loaded it")]
+    NotLoaded {
+        /// The component.
+        component: String,
+    },
     /// The component cannot be called.
     #[error(
         "component `{component}` exports neither `fermyon:spin/inbound-redis` nor \

@@ -3,13 +3,15 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use component_host::{Guest, Host};
+use component_host::{Caller, Guest, GuestState, Host, Replacement};
 use kafka_trigger::TRACE_TARGET;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{Instrument as _, trace_span};
-use wasmtime::component::{ComponentExportIndex, ComponentType, Lift};
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, ComponentType, Instance, Lift};
 
 use crate::Error;
+use crate::limits::INSTANCE_PAUSE;
 
 /// The interface of spin-sdk up to 5. Its function is synchronous.
 const OLDER: &str = "fermyon:spin/inbound-redis";
@@ -88,7 +90,7 @@ pub enum FailureClass {
     Memory,
     /// It did not answer in time.
     Deadline,
-    /// There was no instance, or its export has another type.
+    /// There was no instance in time, or its export has another type.
     Unavailable,
 }
 
@@ -117,20 +119,8 @@ impl MessageHandler {
     /// not loaded, or does not export exactly one of the interfaces.
     pub fn find(host: &Host, component: &str, limit: Duration) -> Result<Self, Error> {
         let guest = host.guest(component);
-        let guest = guest.ok_or_else(|| Error::NoHandler { component: component.into() })?;
+        let guest = guest.ok_or_else(|| Error::NotLoaded { component: component.into() })?;
         Ok(Self(Arc::new(Shared { build: RwLock::new(Arc::new(Build::new(guest)?)), limit })))
-    }
-
-    /// The component's id.
-    pub fn component(&self) -> String {
-        self.build().guest.id().into()
-    }
-
-    /// Uses this build for messages from now on. Calls in progress finish on the old one.
-    pub fn swap(&self, guest: Guest) -> Result<(), Error> {
-        let build = Arc::new(Build::new(guest)?);
-        *self.0.build.write().unwrap_or_else(PoisonError::into_inner) = build;
-        Ok(())
     }
 
     fn build(&self) -> Arc<Build> {
@@ -150,10 +140,23 @@ impl MessageHandler {
             messaging.destination.name = channel,
             component = build.guest.id(),
         );
-        let limit = self.0.limit;
-        timeout(limit, build.call(payload).instrument(span)).await.unwrap_or_else(|_| {
-            Err(FailureClass::Deadline.because(format!("it did not answer within {limit:?}")))
-        })
+        build.call(payload, self.0.limit).instrument(span).await
+    }
+}
+
+impl Caller for MessageHandler {
+    fn component(&self) -> String {
+        self.build().guest.id().into()
+    }
+
+    fn prepare(
+        &self,
+        guest: Guest,
+    ) -> Result<Replacement, Box<dyn std::error::Error + Send + Sync>> {
+        let (build, shared) = (Arc::new(Build::new(guest)?), self.0.clone());
+        Ok(Box::new(move || {
+            *shared.build.write().unwrap_or_else(PoisonError::into_inner) = build;
+        }))
     }
 }
 
@@ -174,11 +177,35 @@ impl Build {
         Ok(Self { guest, interface, handle })
     }
 
-    /// Calls the component on an instance of its own.
-    async fn call(&self, payload: &[u8]) -> Result<(), Failure> {
+    /// Calls the component on an instance of its own. The instance, and then the answer, may take as long
+    /// as `limit`.
+    async fn call(&self, payload: &[u8], limit: Duration) -> Result<(), Failure> {
+        let instance = timeout(limit, self.instance()).await.unwrap_or_else(|_| {
+            let reason = format!("no instance was free and initialized within {limit:?}");
+            Err(FailureClass::Unavailable.because(reason))
+        })?;
+        timeout(limit, self.call_on(instance, payload)).await.unwrap_or_else(|_| {
+            Err(FailureClass::Deadline.because(format!("it did not answer within {limit:?}")))
+        })
+    }
+
+    /// Creates an instance. Waits while the process has as many as it may have.
+    async fn instance(&self) -> Result<(Store<GuestState>, Instance), Failure> {
+        loop {
+            match self.guest.instantiate().await {
+                Err(component_host::Error::Full { .. }) => sleep(INSTANCE_PAUSE).await,
+                Err(error) => return Err(FailureClass::Unavailable.because(error.to_string())),
+                Ok(instance) => return Ok(instance),
+            }
+        }
+    }
+
+    async fn call_on(
+        &self,
+        (mut store, instance): (Store<GuestState>, Instance),
+        payload: &[u8],
+    ) -> Result<(), Failure> {
         let unavailable = |reason| FailureClass::Unavailable.because(reason);
-        let instantiated = self.guest.instantiate().await;
-        let (mut store, instance) = instantiated.map_err(|error| unavailable(error.to_string()))?;
         let other_type = |error: wasmtime::Error| {
             unavailable(format!("its export `{FUNCTION}` has another type: {error:#}"))
         };

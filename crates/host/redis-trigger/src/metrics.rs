@@ -65,7 +65,7 @@ pub(crate) enum DropReason {
 }
 
 impl DropReason {
-    const ALL: [Self; 3] = [Self::TooLong, Self::QueueFull, Self::Stopped];
+    pub(crate) const ALL: [Self; 3] = [Self::TooLong, Self::QueueFull, Self::Stopped];
 
     /// The value of the label.
     pub fn name(self) -> &'static str {
@@ -137,18 +137,27 @@ impl Metrics {
     /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("spin_redis");
-        registry.register("connected", "Open subscriptions", self.connected.clone());
+        registry.register(
+            "connected",
+            "Connections whose channels are subscribed to",
+            self.connected.clone(),
+        );
         let help = "Lost connections and failed attempts to connect";
         registry.register("lost_connections", help, self.lost_connections.clone());
-        registry.register("messages_waiting", "Messages that wait", self.waiting.clone());
-        registry.register("messages", "Messages received", self.messages.clone());
-        let help = "Messages received and not passed to the components";
+        registry.register(
+            "messages_waiting",
+            "Received messages that wait for the one that is handled",
+            self.waiting.clone(),
+        );
+        let help = "Received messages, including those that were dropped";
+        registry.register("messages", help, self.messages.clone());
+        let help = "Received messages that were not passed to the components, or not completely";
         registry.register("dropped_messages", help, self.dropped.clone());
         let help = "Messages that the component handled";
         registry.register("handled_messages", help, self.handled.clone());
-        let help = "Messages that the component failed to handle";
+        let help = "Messages for which the component failed";
         registry.register("failed_messages", help, self.failures.clone());
-        let help = "Time of the component for a message";
+        let help = "Time that the component took for a message, with the wait for its instance";
         let histogram = self.handler_seconds.clone();
         registry.register_with_unit("handler", help, Unit::Seconds, histogram);
     }
@@ -160,6 +169,12 @@ impl ChannelMetrics {
         if let Some(count) = self.dropped.get(reason as usize) {
             count.inc();
         }
+    }
+
+    /// The messages that were dropped for this reason.
+    #[cfg(test)]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped.get(reason as usize).map_or(0, Counter::get)
     }
 }
 

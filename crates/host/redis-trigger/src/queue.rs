@@ -65,6 +65,13 @@ impl<C> Exit<C> {
         }
         next
     }
+
+    /// Takes a message that waits. None when no message is left.
+    pub fn take(&mut self) -> Option<Waiting<C>> {
+        let next = self.messages.try_recv().ok()?;
+        self.waiting.dec();
+        Some(next)
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +100,9 @@ mod tests {
         let mut left = Vec::new();
         while let Some(message) = exit.next().await {
             left.push(message.channel);
+            left.extend(exit.take().map(|message| message.channel));
         }
+        assert!(exit.take().is_none());
         assert_eq!((left, waiting.get()), (vec![1, 3, 6], 0));
     }
 }

@@ -1,36 +1,35 @@
-//! Limits how often the same problem is logged.
+//! Problems that are logged together, at most once in an interval.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+/// The time between two lines about the same problem.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The shortest time between two lines about the same problem.
-const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The most characters of a component's text in a line.
+/// The most characters of a text of a component or a server in a line.
 const TEXT_CHARS_MAX: usize = 1_000;
 
-/// When a problem was logged, and how often it has occurred since then.
-#[derive(Debug, Default)]
-pub(crate) struct Report(Mutex<Reported>);
+/// How often a problem has occurred since the last line, and the details of the last occurrence.
+#[derive(Debug)]
+pub(crate) struct Report<T>(Mutex<Option<(u64, T)>>);
 
-#[derive(Debug, Default)]
-struct Reported {
-    last: Option<Instant>,
-    since: u64,
+impl<T> Default for Report<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
 }
 
-impl Report {
-    /// The number of occurrences since the last line, with this one, if a line may be logged now.
-    pub fn occurrences(&self) -> Option<u64> {
+impl<T> Report<T> {
+    /// Adds an occurrence.
+    pub fn add(&self, details: T) {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        reported.since = reported.since.saturating_add(1);
-        if reported.last.is_some_and(|last| last.elapsed() < INTERVAL) {
-            return None;
-        }
-        reported.last = Some(Instant::now());
-        Some(std::mem::take(&mut reported.since))
+        let before = reported.take().map_or(0, |(count, _)| count);
+        *reported = Some((before.saturating_add(1), details));
+    }
+
+    /// What is to be logged. The next line begins with 0.
+    pub fn take(&self) -> Option<(u64, T)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -44,13 +43,14 @@ pub(crate) fn shortened(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_problem_is_logged_once_a_second() {
+    #[test]
+    fn each_occurrence_is_in_one_line() {
         let report = Report::default();
-        assert_eq!(report.occurrences(), Some(1));
-        assert_eq!([report.occurrences(), report.occurrences()], [None, None]);
-        tokio::time::advance(INTERVAL).await;
-        assert_eq!([report.occurrences(), report.occurrences()], [Some(3), None]);
+        assert_eq!(report.take(), None);
+        ["a", "b", "c"].into_iter().for_each(|details| report.add(details));
+        assert_eq!(report.take(), Some((3, "c")));
+        report.add("d");
+        assert_eq!([report.take(), report.take()], [Some((1, "d")), None]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,21 +10,22 @@ use component_host::Host;
 use kafka_trigger::{Health, Observed};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use valkey_client::Subscription;
 
 use crate::handler::MessageHandler;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::metrics::Metrics;
-use crate::recipient::Recipient;
-use crate::report::Report;
+use crate::recipient::ComponentRecipient;
+use crate::report::INTERVAL;
 use crate::server::{Channel, Server};
 use crate::{Error, ServerConfig};
 
 /// The Redis triggers of an application with their components.
 pub struct RedisTrigger {
-    servers: Vec<Server>,
-    handlers: Vec<MessageHandler>,
+    servers: Vec<Server<ComponentRecipient>>,
+    recipients: Vec<ComponentRecipient>,
     metrics: Metrics,
 }
 
@@ -35,12 +37,12 @@ impl RedisTrigger {
             return Ok(None);
         }
         let metrics = Metrics::default();
-        let mut recipients = BTreeMap::<String, Recipient>::new();
+        let mut recipients = BTreeMap::<String, ComponentRecipient>::new();
         let mut recipient = |component: &String| {
             Ok::<_, Error>(match recipients.entry(component.clone()) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(unknown) => {
-                    unknown.insert(Recipient::new(host, component, &metrics)?).clone()
+                    unknown.insert(ComponentRecipient::new(host, component, &metrics)?).clone()
                 }
             })
         };
@@ -55,7 +57,8 @@ impl RedisTrigger {
                 let recipients = components.iter().map(&mut recipient).collect::<Result<_, _>>()?;
                 let metrics = metrics.channel(&name, &channel);
                 let key = channel.clone().into_bytes();
-                Ok((key, Arc::new(Channel { name: channel, recipients, metrics })))
+                let drops = Default::default();
+                Ok((key, Arc::new(Channel { name: channel, recipients, metrics, drops })))
             });
             servers.push(Server {
                 channels: channels.collect::<Result<_, Error>>()?,
@@ -63,16 +66,15 @@ impl RedisTrigger {
                 name: name.into(),
                 subscription,
                 is_subscribed: Arc::default(),
-                drops: Report::default(),
             });
         }
-        let handlers = recipients.values().map(Recipient::handler).collect();
-        Ok(Some(Self { servers, handlers, metrics }))
+        let recipients = recipients.into_values().collect();
+        Ok(Some(Self { servers, recipients, metrics }))
     }
 
     /// The handlers, which can be given other builds of their components at run time.
-    pub fn handlers(&self) -> &[MessageHandler] {
-        &self.handlers
+    pub fn handlers(&self) -> impl Iterator<Item = MessageHandler> {
+        self.recipients.iter().map(ComponentRecipient::handler)
     }
 
     /// Receives messages until `shutdown` resolves, then drains.
@@ -80,6 +82,7 @@ impl RedisTrigger {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
+        let log = Log::new(&self);
         let stop = CancellationToken::new();
         let mut running: JoinSet<_> =
             self.servers.into_iter().map(|server| server.run(stop.clone())).collect();
@@ -97,7 +100,41 @@ impl RedisTrigger {
         tokio::select! {
             ended = all => ended,
             () = stopping => Ok(()),
+            never = log.run() => match never {},
         }
+    }
+}
+
+/// Logs messages that were dropped or not handled: once in an interval, and when it is dropped.
+struct Log {
+    channels: Vec<(Arc<str>, Arc<Channel<ComponentRecipient>>)>,
+    recipients: Vec<ComponentRecipient>,
+}
+
+impl Log {
+    fn new(trigger: &RedisTrigger) -> Self {
+        let channels = trigger.servers.iter().flat_map(|server| {
+            server.channels.values().map(|channel| (server.name.clone(), channel.clone()))
+        });
+        Self { channels: channels.collect(), recipients: trigger.recipients.clone() }
+    }
+
+    async fn run(&self) -> Infallible {
+        loop {
+            sleep(INTERVAL).await;
+            self.write();
+        }
+    }
+
+    fn write(&self) {
+        self.channels.iter().for_each(|(server, channel)| channel.log_drops(server));
+        self.recipients.iter().for_each(ComponentRecipient::log_failures);
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.write();
     }
 }
 

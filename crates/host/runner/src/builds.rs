@@ -3,42 +3,24 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use component_host::Host;
-use kafka_trigger::GuestHandler;
-use redis_trigger::MessageHandler;
+use component_host::{Caller, Host};
 
 /// The host, and the handlers of the triggers that call its components.
 pub struct Builds {
     host: Arc<Host>,
-    /// Those of the Kafka and AMQP triggers.
-    batches: Vec<GuestHandler>,
-    /// Those of the Redis triggers.
-    messages: Vec<MessageHandler>,
+    handlers: Arc<[Box<dyn Caller>]>,
 }
 
 impl Builds {
-    pub(crate) fn new(
-        host: Arc<Host>,
-        batches: Vec<GuestHandler>,
-        messages: Vec<MessageHandler>,
-    ) -> Self {
-        Self { host, batches, messages }
+    pub(crate) fn new(host: Arc<Host>, handlers: Arc<[Box<dyn Caller>]>) -> Self {
+        Self { host, handlers }
     }
 
-    /// Loads the files of the components again. If one of them cannot be loaded, nothing changes.
+    /// Loads the files of the components again. If one of them cannot be loaded, or a handler refuses
+    /// one, nothing changes.
     pub async fn reload(&self) -> Result<()> {
-        let host = self.host.clone();
-        tokio::task::spawn_blocking(move || host.reload()).await??;
-        for handler in &self.batches {
-            if let Some(guest) = self.host.guest(&handler.component()) {
-                handler.swap(guest)?;
-            }
-        }
-        for handler in &self.messages {
-            if let Some(guest) = self.host.guest(&handler.component()) {
-                handler.swap(guest)?;
-            }
-        }
+        let (host, handlers) = (self.host.clone(), self.handlers.clone());
+        tokio::task::spawn_blocking(move || host.reload(&handlers)).await??;
         Ok(())
     }
 }

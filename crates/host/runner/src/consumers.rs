@@ -18,12 +18,8 @@ pub struct Consumers {
 }
 
 impl Consumers {
-    /// Starts the triggers.
-    pub fn start(
-        kafka: Vec<KafkaTrigger>,
-        amqp: Vec<AmqpTrigger>,
-        redis: Option<RedisTrigger>,
-    ) -> Self {
+    /// Starts the Kafka and AMQP triggers.
+    pub fn start(kafka: Vec<KafkaTrigger>, amqp: Vec<AmqpTrigger>) -> Self {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         for trigger in kafka {
@@ -42,7 +38,14 @@ impl Consumers {
                 Ok(())
             });
         }
-        if let Some(trigger) = redis {
+        Self { running, stop, first: None }
+    }
+
+    /// Starts the Redis triggers.
+    pub fn subscribe(trigger: Option<RedisTrigger>) -> Self {
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        if let Some(trigger) = trigger {
             let ended = trigger.run(stop.clone().cancelled_owned());
             running.spawn(async {
                 ended.await?;
@@ -101,14 +104,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_ends_the_drain() {
-        let mut consumers = Consumers::start(Vec::new(), Vec::new(), None);
+        let mut consumers = Consumers::start(Vec::new(), Vec::new());
         consumers.running.spawn(pending());
         consumers.drain(Instant::now()).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_error_is_returned_although_another_trigger_does_not_drain() {
-        let mut consumers = Consumers::start(Vec::new(), Vec::new(), None);
+        let mut consumers = Consumers::start(Vec::new(), Vec::new());
         consumers.running.spawn(async { panic!("a fault of the trigger") });
         consumers.ended().await;
         consumers.running.spawn(pending());

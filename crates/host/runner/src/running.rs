@@ -22,7 +22,7 @@ use crate::metrics_export::RunningExport;
 const STOP_LIMIT: Duration = Duration::from_secs(24);
 
 /// The share of the requests: new ones are accepted for a while, and then those in progress may
-/// finish.
+/// finish. The messages of Redis triggers are handled in the same time.
 pub const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
 
 /// The share of the producer: time to acknowledge the records of requests that were cut off, and of
@@ -40,7 +40,10 @@ pub struct Running {
     /// The operator port, which is served until the end.
     pub operators: JoinSet<io::Result<()>>,
     pub producer: Option<Arc<ProducerCapability>>,
+    /// The Kafka and AMQP triggers.
     pub consumers: Consumers,
+    /// The Redis triggers. Like the requests, their messages arrive once.
+    pub subscriptions: Consumers,
     /// How long new requests are accepted after the stop; at most [`REQUESTS_LIMIT`].
     pub linger: Duration,
     /// The export of the metrics, which ends after everything that they count.
@@ -49,46 +52,56 @@ pub struct Running {
 
 impl Running {
     /// Runs until `stop` resolves, a trigger fails, or a port ends unexpectedly. Then drains in the
-    /// order of the data flow: first the requests, then the records of the producer, then the
-    /// batches in flight. All of it ends within [`STOP_LIMIT`]. Then the last metrics are sent.
+    /// order of the data flow: first the requests and the messages of Redis, then the records of the
+    /// producer, then the batches in flight. All of it ends within [`STOP_LIMIT`]. Then the last metrics
+    /// are sent.
     pub async fn until(mut self, stop: BoxFuture<'_, ()>) -> Result<()> {
         let port = tokio::select! {
             () = stop => Ok(()),
             () = self.consumers.ended() => Ok(()),
+            () = self.subscriptions.ended() => Ok(()),
             fault = ended(&mut self.server, "the HTTP server") => Err(fault),
             fault = ended(&mut self.operators, "the operator port") => Err(fault),
         };
         if let Err(fault) = &port {
             tracing::error!("{fault:#}; the program ends");
         }
-        let deadline = Instant::now() + STOP_LIMIT;
-        let served = self.end_requests().await;
+        let begun = Instant::now();
+        let (served, received) = tokio::join!(
+            end_requests(self.server, self.stop_serving, self.linger),
+            self.subscriptions.drain(begun + REQUESTS_LIMIT),
+        );
         let flushed = match &self.producer {
             Some(producer) => producer.flush(FLUSH_LIMIT).await,
             None => Ok(()),
         };
-        let drained = self.consumers.drain(deadline).await;
+        let drained = self.consumers.drain(begun + STOP_LIMIT).await;
         if let Some(metrics) = self.metrics {
             metrics.end().await;
         }
         port?;
         served?;
+        received?;
         drained?;
         flushed.context("records of components were not acknowledged before the end")
     }
+}
 
-    async fn end_requests(&mut self) -> Result<()> {
-        if !self.server.is_empty() {
-            tokio::time::sleep(self.linger).await;
-        }
-        self.stop_serving.cancel();
-        while let Some(ended) = self.server.join_next().await {
-            if !ended.context("the HTTP server failed")? {
-                tracing::warn!("requests were still in progress at the drain deadline");
-            }
-        }
-        Ok(())
+async fn end_requests(
+    mut server: JoinSet<bool>,
+    stop_serving: CancellationToken,
+    linger: Duration,
+) -> Result<()> {
+    if !server.is_empty() {
+        tokio::time::sleep(linger).await;
     }
+    stop_serving.cancel();
+    while let Some(ended) = server.join_next().await {
+        if !ended.context("the HTTP server failed")? {
+            tracing::warn!("requests were still in progress at the drain deadline");
+        }
+    }
+    Ok(())
 }
 
 /// Resolves with the error when one of the tasks ends; never, if there are none.
@@ -113,7 +126,8 @@ mod tests {
             stop_serving: CancellationToken::new(),
             operators: JoinSet::new(),
             producer: None,
-            consumers: Consumers::start(Vec::new(), Vec::new(), None),
+            consumers: Consumers::start(Vec::new(), Vec::new()),
+            subscriptions: Consumers::subscribe(None),
             linger: Duration::ZERO,
             metrics: None,
         }
@@ -155,7 +169,8 @@ mod tests {
     #[test]
     fn the_shares_fit_into_the_whole() {
         let drain = spin_kafka_trigger::Config::default().drain_deadline;
-        let drain = drain.max(redis_trigger::limits::DRAIN_LIMIT);
+        // With time left to count the messages that were not handled.
+        assert!(redis_trigger::limits::DRAIN_LIMIT < REQUESTS_LIMIT);
         let shares = REQUESTS_LIMIT + FLUSH_LIMIT + drain;
         assert!(shares <= STOP_LIMIT, "{shares:?}");
         let last = crate::metrics_export::LAST_METRICS_LIMIT + crate::telemetry::LAST_TRACES_LIMIT;

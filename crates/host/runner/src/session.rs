@@ -10,7 +10,7 @@ use amqp_trigger::AmqpTrigger;
 use anyhow::{Context as _, Result};
 use component_host::http::Server;
 use component_host::output::Outputs;
-use component_host::{Capability, Host};
+use component_host::{Caller, Capability, Host};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use host_producer::ProducerConfig;
@@ -201,9 +201,11 @@ pub struct Session {
 impl Session {
     /// The components, which can be replaced by other builds at run time.
     pub fn builds(&self) -> Builds {
-        let batches = self.batch_triggers().map(|trigger| trigger.handler.clone()).collect();
-        let messages = self.redis.iter().flat_map(|redis| redis.handlers().to_vec()).collect();
-        Builds::new(self.host.clone(), batches, messages)
+        let batches = self.batch_triggers().map(|trigger| trigger.handler.clone());
+        let batches = batches.map(|handler| Box::new(handler) as Box<dyn Caller>);
+        let messages = self.redis.iter().flat_map(|redis| redis.handlers());
+        let messages = messages.map(|handler| Box::new(handler) as Box<dyn Caller>);
+        Builds::new(self.host.clone(), batches.chain(messages).collect())
     }
 
     /// The Kafka and AMQP triggers.
@@ -276,7 +278,8 @@ impl Session {
             stop_serving,
             operators,
             producer: self.producer,
-            consumers: Consumers::start(self.triggers, self.amqp, self.redis),
+            consumers: Consumers::start(self.triggers, self.amqp),
+            subscriptions: Consumers::subscribe(self.redis),
             linger: self.linger,
             metrics,
         }
