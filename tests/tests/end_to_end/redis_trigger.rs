@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use component_host::{Caller, Limits};
 use http::{Method, StatusCode};
 use pipeline_tests::{Client, Launch, Pipeline, Store, eventually, in_time, root};
 use redis_trigger::{FailureClass, MessageHandler};
@@ -181,8 +182,12 @@ async fn messages_are_handled_in_order_across_failures_and_a_restart_of_the_serv
     ready(StatusCode::SERVICE_UNAVAILABLE, lost).await;
     let health = get("/healthz").await.unwrap();
     assert_eq!(health.status, StatusCode::OK, "a restart would not help");
+    eventually("the reasons are logged", async || {
+        let log = running.log();
+        (log.contains("the message asks for an error") && log.contains("too-long")).then_some(())
+    })
+    .await;
     let log = running.log();
-    assert!(log.contains("the message asks for an error") && log.contains("too-long"), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
     running.stop().await.unwrap();
 }
@@ -213,23 +218,82 @@ source = "components/wasi_p2.wasm"
 async fn each_failure_has_a_class_and_affects_only_its_message() {
     let capabilities = stores::capabilities(&stores::StoresConfig::default());
     let host = load_with(ALONE, &limits(), &capabilities, &[]).unwrap();
-    // A busy machine handles a message sooner.
-    let limit = Duration::from_secs(5);
-    let find = |component: &str| MessageHandler::find(&host, component, limit);
-    let handlers = LISTS.map(|component| find(component).unwrap());
-    for (message, class) in [
-        ("fail", FailureClass::Error),
-        ("trap", FailureClass::Trap),
-        ("grow", FailureClass::Memory),
-        ("hang", FailureClass::Deadline),
+    // A busy machine handles a message sooner, except that which reaches the limit.
+    let (long, short) = (Duration::from_secs(600), Duration::from_secs(5));
+    let find = |component: &str, limit| MessageHandler::find(&host, component, limit);
+    for (message, limit, class) in [
+        ("fail", long, FailureClass::Error),
+        ("trap", long, FailureClass::Trap),
+        ("grow", long, FailureClass::Memory),
+        ("hang", short, FailureClass::Deadline),
         // Variables are missing.
-        ("text", FailureClass::Error),
+        ("text", long, FailureClass::Error),
     ] {
+        let handlers = LISTS.map(|component| find(component, limit).unwrap());
         let calls = handlers.iter().map(|handler| handler.handle("news", message.as_bytes()));
         for failure in futures::future::join_all(calls).await {
             assert_eq!(failure.clone().unwrap_err().class, class, "{message}: {failure:?}");
         }
     }
-    let error = find("neither").map(drop).unwrap_err().to_string();
+    let error = find("neither", long).map(drop).unwrap_err().to_string();
     assert!(error.contains("`neither` exports neither"), "{error}");
+    let error = find("unknown", long).map(drop).unwrap_err().to_string();
+    assert!(error.contains("the host has not loaded it"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_waits_for_a_free_instance() {
+    let capabilities = stores::capabilities(&stores::StoresConfig::default());
+    let single = Limits { instances_max: 1, ..limits() };
+    let host = load_with(ALONE, &single, &capabilities, &[]).unwrap();
+    let find = |limit| MessageHandler::find(&host, "older", Duration::from_secs(limit)).unwrap();
+    let (patient, impatient) = (find(600), find(1));
+    let only = host.guest("older").unwrap().instantiate().await.unwrap();
+    let failure = impatient.handle("news", b"fail").await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Unavailable, "{failure:?}");
+    // The message is passed on first.
+    let (failure, ()) = tokio::join!(patient.handle("news", b"fail"), async { drop(only) });
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Error, "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_builds_are_replaced_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = |component: &str, source: &str| {
+        let source = root().join("target/components").join(source);
+        std::fs::copy(source, folder.path().join(format!("{component}.wasm"))).unwrap();
+    };
+    let (sdk_5, sdk_6) = ("receives_sdk_5.wasm", "receives_sdk_6.wasm");
+    build("older", sdk_5);
+    build("current", sdk_6);
+    let folder = folder.path().display().to_string();
+    let text = ALONE
+        .replace(&format!("components/{sdk_5}"), &format!("{folder}/older.wasm"))
+        .replace(&format!("components/{sdk_6}"), &format!("{folder}/current.wasm"));
+    let capabilities = stores::capabilities(&stores::StoresConfig::default());
+    let host = load_with(&text, &limits(), &capabilities, &[]).unwrap();
+    let find =
+        |component| MessageHandler::find(&host, component, Duration::from_secs(600)).unwrap();
+    let handlers = LISTS.map(find);
+    let callers = handlers.clone().map(|handler| Box::new(handler) as Box<dyn Caller>);
+    // Only the newer interface has a text.
+    let reasons = async || {
+        let calls = handlers.iter().map(|handler| handler.handle("news", b"fail"));
+        let failures = futures::future::join_all(calls).await;
+        failures.into_iter().map(|failure| failure.unwrap_err().reason).collect::<Vec<_>>()
+    };
+    let (of_sdk_5, of_sdk_6) = ("Error", "the message asks for an error");
+    assert_eq!(reasons().await, [of_sdk_5, of_sdk_6]);
+
+    build("older", sdk_6);
+    build("current", "wasi_p2.wasm");
+    let refused = host.reload(&callers).unwrap_err().to_string();
+    assert!(refused.contains("`current` exports neither"), "{refused}");
+    assert_eq!(reasons().await, [of_sdk_5, of_sdk_6], "the other build was not replaced, either");
+    assert!(host.guest("older").unwrap().exports("fermyon:spin/inbound-redis"));
+
+    build("current", sdk_5);
+    host.reload(&callers).unwrap();
+    assert_eq!(reasons().await, [of_sdk_6, of_sdk_5]);
 }
