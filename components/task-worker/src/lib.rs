@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use guest_http::report_skipped;
 use guest_task_store::random;
 use spin_kafka_sdk::{self as kafka, Batch, Failure, Record, Rejection};
+use spin_sdk::time::sleep;
 
 use settings::Worker;
 
@@ -31,9 +32,14 @@ impl BatchTime {
         self.begun.elapsed() < self.limit / 3
     }
 
+    /// The time for requests and pauses, so that something can be done after it before the time limit.
+    fn rest(self) -> Duration {
+        (self.limit * 5 / 6).saturating_sub(self.begun.elapsed())
+    }
+
     /// The most milliseconds of a request, so that its result can be stored before the time limit.
     fn request_ms(self, timeout_ms: u32) -> u32 {
-        let rest = (self.limit * 5 / 6).saturating_sub(self.begun.elapsed()).min(self.limit / 2);
+        let rest = self.rest().min(self.limit / 2);
         u32::try_from(rest.as_millis()).unwrap_or(u32::MAX).min(timeout_ms).max(1)
     }
 
@@ -132,7 +138,8 @@ async fn attempt(
     let (outcome, fault) = match service::send(config, task, attempt, &token, timeout_ms).await {
         Ok(outcome) => (outcome, None),
         Err(fault) => {
-            (Outcome::Unavailable("the worker may not call the service".into()), Some(fault))
+            let reason = "the worker may not call the service".into();
+            (Outcome::Unavailable(reason, None), Some(fault))
         }
     };
     let finish = Transition::Finish {
@@ -153,7 +160,12 @@ async fn attempt(
     match finished.map_err(no_store)? {
         Finished::Done => Ok(None),
         Finished::Reject(reason) => Ok(Some(reason)),
-        Finished::Again => Err(again(id, attempt, &outcome)),
+        Finished::Again => {
+            if let Outcome::Unavailable(_, Some(wait)) = outcome {
+                sleep(wait.min(config.retry_after_max).min(time.rest())).await;
+            }
+            Err(again(id, attempt, &outcome))
+        }
         Finished::Stale => Err(Failure::retry(format_args!(
             "task {id}: another attempt began during attempt {attempt}"
         ))),
@@ -162,7 +174,7 @@ async fn attempt(
 
 fn again(id: &TaskId, attempt: u32, outcome: &Outcome) -> Failure {
     let reason = match outcome {
-        Outcome::Again(reason) | Outcome::Unavailable(reason) => reason,
+        Outcome::Again(reason) | Outcome::Unavailable(reason, _) => reason,
         _ => "it has no result",
     };
     Failure::retry(format_args!("task {id}, attempt {attempt}: {reason}"))

@@ -1,5 +1,7 @@
 //! Sends the request of a task to the service.
 
+use std::time::SystemTime;
+
 use background_tasks::{
     Answer, Failure as NoAnswer, Outcome, TASK_ATTEMPT, TASK_ID, TASK_TOKEN, TaskRecord,
     WorkerConfig,
@@ -33,11 +35,11 @@ pub async fn send(
     };
     let limits = ResponseLimits { timeout_ms, body_bytes_max: config.result_bytes_max };
     match send_streamed(sent, limits).await {
-        Ok(response) => Ok(answered(response).into()),
+        Ok(response) => Ok(Outcome::of(answered(response), SystemTime::now())),
         Err(SendError::Denied) => Err(Failure::fatal(format_args!(
             "{url} is not allowed; add it to the component's allowed_outbound_hosts"
         ))),
-        Err(error) => Ok(Err(failure(&error)).into()),
+        Err(error) => Ok(Outcome::of(Err(failure(&error)), SystemTime::now())),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the answer of a service means for the task.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use http_text::to_lines;
+use http_text::{retry_after, to_lines};
 
 /// The headers of an answer that are stored.
 const STORED_HEADERS: [HeaderName; 9] = [
@@ -52,17 +54,21 @@ pub enum Outcome {
     Failed(Answer),
     /// Another attempt may succeed.
     Again(String),
-    /// The service has not begun to handle the request. Another attempt may succeed.
-    Unavailable(String),
+    /// The service has not begun to handle the request. Another attempt may succeed, if it begins after the
+    /// time that the service has named.
+    Unavailable(String, Option<Duration>),
     /// No attempt will succeed, and there is no answer.
     Rejected(String),
 }
 
-impl From<Result<Answer, Failure>> for Outcome {
-    fn from(answered: Result<Answer, Failure>) -> Self {
+impl Outcome {
+    /// The outcome of an attempt that ended now.
+    pub fn of(answered: Result<Answer, Failure>, now: SystemTime) -> Self {
         match answered {
             Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => {
-                Self::Unavailable(format!("the service answered {}", answer.status.as_u16()))
+                let value = answer.headers.get(header::RETRY_AFTER);
+                let wait = value.and_then(|value| retry_after(value, now));
+                Self::Unavailable(format!("the service answered {}", answer.status.as_u16()), wait)
             }
             Ok(answer) if is_temporary(answer.status) => {
                 Self::Again(format!("the service answered {}", answer.status.as_u16()))
@@ -70,7 +76,7 @@ impl From<Result<Answer, Failure>> for Outcome {
             Ok(answer) if answer.status.is_client_error() => Self::Failed(answer),
             Ok(answer) => Self::Succeeded(answer),
             Err(Failure::Unreachable) => {
-                Self::Unavailable("the service could not be reached".into())
+                Self::Unavailable("the service could not be reached".into(), None)
             }
             Err(Failure::Interrupted) => {
                 Self::Again("the service did not complete its answer".into())
@@ -97,13 +103,17 @@ pub fn stored_headers(headers: &HeaderMap) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn only_failures_that_may_pass_are_repeated() {
         let outcome = |status| {
             let status = StatusCode::from_u16(status).unwrap();
-            Outcome::from(Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::new() }))
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from(7))]);
+            let answer = Answer { status, headers, body: Bytes::new() };
+            Outcome::of(Ok(answer), SystemTime::UNIX_EPOCH)
         };
         for status in [200, 204, 303, 304] {
             assert!(matches!(outcome(status), Outcome::Succeeded(_)), "{status}");
@@ -115,10 +125,11 @@ mod tests {
             assert!(matches!(outcome(status), Outcome::Again(_)), "{status}");
         }
         for status in [429, 503] {
-            assert!(matches!(outcome(status), Outcome::Unavailable(_)), "{status}");
+            let Outcome::Unavailable(_, wait) = outcome(status) else { panic!("{status}") };
+            assert_eq!(wait, Some(Duration::from_secs(7)), "{status}");
         }
-        let failed = |failure| Outcome::from(Err(failure));
-        assert!(matches!(failed(Failure::Unreachable), Outcome::Unavailable(_)));
+        let failed = |failure| Outcome::of(Err(failure), SystemTime::UNIX_EPOCH);
+        assert!(matches!(failed(Failure::Unreachable), Outcome::Unavailable(_, None)));
         for failure in [Failure::TimedOut, Failure::Interrupted] {
             assert!(matches!(failed(failure), Outcome::Again(_)), "{failure:?}");
         }

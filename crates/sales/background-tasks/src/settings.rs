@@ -1,5 +1,7 @@
 //! The configuration of both components.
 
+use std::time::Duration;
+
 use component_settings::{SettingError, json, list, number, text, truth};
 use http::{HeaderName, Uri};
 use secrecy::SecretString;
@@ -23,7 +25,7 @@ pub const FRONT_VARIABLES: [&str; 12] = [
 ];
 
 /// The names of the variables of the component `task-worker`, in the order of [`WorkerConfig::new`].
-pub const WORKER_VARIABLES: [&str; 10] = [
+pub const WORKER_VARIABLES: [&str; 11] = [
     "tasks_secret",
     "tasks_valkey_url",
     "tasks_valkey_prefix",
@@ -33,6 +35,7 @@ pub const WORKER_VARIABLES: [&str; 10] = [
     "tasks_timeout_ms",
     "tasks_attempts_max",
     "tasks_retry_s",
+    "tasks_retry_after_max_s",
     "tasks_result_bytes_max",
 ];
 
@@ -198,6 +201,8 @@ pub struct WorkerConfig {
     pub attempts_max: u32,
     /// `tasks_retry_s`: the milliseconds for which a service that is not available is called again.
     pub retry_ms: u64,
+    /// `tasks_retry_after_max_s`: the longest wait because of `Retry-After`.
+    pub retry_after_max: Duration,
     /// `tasks_result_bytes_max`: the most bytes of the body of an answer.
     pub result_bytes_max: u64,
 }
@@ -207,8 +212,8 @@ impl WorkerConfig {
     /// is not declared.
     pub fn new(values: &[String; WORKER_VARIABLES.len()]) -> Result<Self, SettingError> {
         let [secret, url, prefix, timeout, retention, service, rest @ ..] = values;
-        let [limit, attempts, retry, result] = rest;
-        let [.., service_name, limit_name, attempts_name, retry_name, result_name] =
+        let [limit, attempts, retry, after, result] = rest;
+        let [.., service_name, limit_name, attempts_name, retry_name, after_name, result_name] =
             WORKER_VARIABLES;
         let service_url: Option<Uri> = service.parse().ok();
         let is_origin = |url: &Uri| {
@@ -224,6 +229,7 @@ impl WorkerConfig {
             timeout_ms: number(limit_name, limit, Some(20_000), 1..=600_000)?,
             attempts_max: number(attempts_name, attempts, Some(10), 1..=100)?,
             retry_ms: number(retry_name, retry, Some(600), 0..=86_400)? * 1_000,
+            retry_after_max: Duration::from_secs(number(after_name, after, Some(30), 0..=600)?),
             result_bytes_max: number(result_name, result, Some(256 << 10), 0..=1 << 20)?,
         })
     }
@@ -274,6 +280,7 @@ mod tests {
         let config = worker(&[]).unwrap();
         assert_eq!((config.timeout_ms, config.attempts_max), (20_000, 10));
         assert_eq!((config.retry_ms, config.tasks_at_once()), (600_000, 64));
+        assert_eq!(config.retry_after_max, Duration::from_secs(30));
         let config = worker(&[("tasks_result_bytes_max", "1048576")]).unwrap();
         assert_eq!(config.tasks_at_once(), 16, "the results of a batch are in memory");
         let config = worker(&[]).unwrap();
@@ -328,6 +335,7 @@ mod tests {
             ("tasks_timeout_ms", "600001"),
             ("tasks_attempts_max", "0"),
             ("tasks_retry_s", "86401"),
+            ("tasks_retry_after_max_s", "601"),
             ("tasks_result_bytes_max", "1048577"),
         ] {
             let error = worker(&[(name, value)]).unwrap_err().to_string();

@@ -125,7 +125,7 @@ impl Transition<'_> {
                     Outcome::Succeeded(answer) => ("succeeded", "", Some(answer)),
                     Outcome::Failed(answer) => ("failed", "", Some(answer)),
                     Outcome::Again(reason) => ("again", reason.as_str(), None),
-                    Outcome::Unavailable(reason) => ("unavailable", reason.as_str(), None),
+                    Outcome::Unavailable(reason, _) => ("unavailable", reason.as_str(), None),
                     Outcome::Rejected(reason) => ("rejected", reason.as_str(), None),
                 };
                 let (status, headers, body) = answer.map_or_else(Default::default, |answer| {

@@ -1,6 +1,8 @@
 //! The states of tasks, with a real Valkey.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::time::SystemTime;
+
 use background_tasks::{
     Accepted, Answer, AttemptId, Cancelled, Created, Failure, Finished, Keys, Outcome, Progressed,
     RESULT_FIELDS, STATUS_FIELDS, Started, State, StoredAnswer, TRANSITION, TaskId, TaskStatus,
@@ -116,15 +118,15 @@ impl Store {
     }
 
     /// The last attempt ends.
-    fn finish(&mut self, outcome: impl Into<Outcome>) -> Finished {
+    fn finish(&mut self, answered: Result<Answer, Failure>) -> Finished {
         let last = self.attempts.len().saturating_sub(1);
-        self.finish_earlier(last, outcome, RETENTION_MS)
+        self.finish_earlier(last, answered, RETENTION_MS)
     }
 
     fn finish_earlier(
         &mut self,
         index: usize,
-        outcome: impl Into<Outcome>,
+        answered: Result<Answer, Failure>,
         retry_ms: u64,
     ) -> Finished {
         let attempt_id = self.attempts[index].clone();
@@ -134,7 +136,7 @@ impl Store {
             subject: "ada",
             created_ms: 5,
             position: &position(1),
-            outcome: &outcome.into(),
+            outcome: &Outcome::of(answered, SystemTime::UNIX_EPOCH),
             attempts_max: ATTEMPTS_MAX,
             retry_ms,
         })

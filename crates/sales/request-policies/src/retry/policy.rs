@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use component_settings::{SettingError, milliseconds, number, truth};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_text::retry_after;
 use intake::RetryBudget;
 use intake::request::IDEMPOTENCY_KEY;
 
-use super::retry_after;
 use crate::setting::{TIMEOUT_MAX, statuses};
 
 /// Maximum number of times that a request is sent, including the first.
@@ -147,7 +147,7 @@ impl Policy {
         let factor = 1 << failure.attempts.saturating_sub(1).min(ATTEMPTS_MAX);
         let interval = self.initial_interval.saturating_mul(factor).min(INTERVAL_MAX);
         let mut pause = interval.mul_f64(random.clamp(0.0, 1.0));
-        let wait = failure.retry_after.and_then(|value| retry_after::wait(value, now));
+        let wait = failure.retry_after.and_then(|value| retry_after(value, now));
         if let Some(wait) = wait {
             if wait > self.after_max {
                 return None;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 
 /// The time to wait: a number of seconds, or the time until a date. `None` if the value is neither.
-pub(super) fn wait(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
+pub fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -31,7 +31,7 @@ mod tests {
             ("99999999999999999999", None),
             ("soon", None),
         ] {
-            let wait = wait(&HeaderValue::from_static(text), now);
+            let wait = retry_after(&HeaderValue::from_static(text), now);
             assert_eq!(wait, expected.map(Duration::from_secs), "{text}");
         }
     }
