@@ -51,6 +51,7 @@ const TEST_GUESTS: &[&str] = &[
     "exports-both",
     "forwards-orders",
     "forwards-requests",
+    "marks-requests",
     "misbehaves",
     "older-events",
     "order-lines",

@@ -73,6 +73,8 @@ fn failure(error: &SendError) -> NoAnswer {
         | SendError::Unreachable
         | SendError::ConnectionRefused
         | SendError::ConnectionTimeout
+        | SendError::CertificateNotTrusted
+        | SendError::TlsFailed
         | SendError::ConnectionLimit => NoAnswer::Unreachable,
     }
 }

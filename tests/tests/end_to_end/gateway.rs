@@ -1,6 +1,5 @@
-//! `retry`, `breaker` and `balance` before servers that fail, hang, and vanish. `balance` handles all
-//! requests as streams, so `retry` and `breaker` are also tested before a component that handles complete
-//! requests.
+//! `retry`, `breaker` and `balance` before servers that fail, hang, and vanish: with complete requests, and
+//! with streams. `retry` and `breaker` are also tested before a component that handles complete requests.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +31,8 @@ name = "gateway"
 route = "/..."
 component = "balance"
 dependencies.middleware = MIDDLEWARE
+[component.marks-requests]
+source = "components/marks_requests.wasm"
 [component.balance]
 source = "components/SOURCE.wasm"
 allowed_outbound_hosts = ["http://127.0.0.1:*", "http://service.spin.internal"]
@@ -51,17 +52,70 @@ component = "service"
 source = "components/exports_both.wasm"
 "#;
 
-/// Components that forward requests, and the header that says how they are handled.
-const FORWARDING: [(&str, &str); 2] = [("balance", ""), ("forwards_requests", "complete")];
+/// A component that forwards requests, and how they are sent to it.
+type Kind = (&'static str, bool);
 
-/// Serves `balance` with these variables behind this middleware, in one instance, which counts all
-/// requests.
-async fn start(middleware: &[&str], variables: &[(&str, &str)]) -> Client {
-    start_before("balance", middleware, variables).await
+/// `balance` with complete requests and with streams, and another component.
+const KINDS: [Kind; 3] = [COMPLETE, STREAMED, ("forwards_requests", false)];
+
+const COMPLETE: Kind = ("balance", false);
+const STREAMED: Kind = ("balance", true);
+
+/// The longest body of a complete request.
+const COMPLETE_BYTES_MAX: usize = 64 << 10;
+
+/// An application, and how requests are sent to it.
+struct App {
+    client: Client,
+    streamed: bool,
 }
 
-/// The same before another component than `balance`.
-async fn start_before(component: &str, middleware: &[&str], variables: &[(&str, &str)]) -> Client {
+impl App {
+    /// Sends a request. The outermost middleware says how the host has passed it on.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let body = body.into();
+        let expected =
+            if self.streamed || body.len() > COMPLETE_BYTES_MAX { "streamed" } else { "complete" };
+        let streamed = self.streamed.then_some(("expect", "100-continue"));
+        let fields: Vec<_> = fields.iter().copied().chain(streamed).collect();
+        let answer = self.client.send(method, path, &fields, body).await.unwrap();
+        // The answers of the host have no such header.
+        if answer.status.as_u16() < 500 || !answer.header("x-request").is_empty() {
+            assert_eq!(answer.header("x-request"), expected, "{path}: {}", answer.text());
+        }
+        answer
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    async fn status(&self, method: Method, path: &str) -> u16 {
+        self.send(method, path, &[], "a body").await.status.as_u16()
+    }
+
+    /// Sends the head of a request with these lines, and returns the response as text.
+    async fn raw(&self, first: &str, lines: &str) -> String {
+        let expect = if self.streamed { "expect: 100-continue\r\n" } else { "" };
+        let head = format!("{first} HTTP/1.1\r\nhost: a\r\n{lines}{expect}\r\n");
+        self.client.raw(head.as_bytes(), false).await.unwrap()
+    }
+}
+
+/// Serves a component that forwards requests with these variables behind this middleware, in one instance,
+/// which counts all requests.
+async fn start(
+    (component, streamed): Kind,
+    middleware: &[&str],
+    variables: &[(&str, &str)],
+) -> App {
+    let middleware = [&["marks-requests"], middleware].concat();
     let entry = |name: &&str| {
         format!("{{ component = \"{name}\", inherit_configuration = [\"variables\"] }}")
     };
@@ -76,8 +130,11 @@ async fn start_before(component: &str, middleware: &[&str], variables: &[(&str, 
     let instances_max = u32::try_from(2 * (middleware.len() + 1)).unwrap();
     let request_timeout = Duration::from_secs(60);
     let limits = Limits { request_timeout, instances_max, ..crate::guests::limits() };
-    serve_app(load(&text, &limits).unwrap(), limits).await
+    App { client: serve_app(load(&text, &limits).unwrap(), limits).await, streamed }
 }
+
+/// The length of a response that is longer than a complete one may be.
+const LONG_BYTES: usize = 3 << 20;
 
 /// A server that fails on command.
 #[derive(Clone, Default)]
@@ -105,6 +162,7 @@ impl Upstream {
             .route("/echo", any(Self::echo))
             .route("/stream", any(Self::stream))
             .route("/short", any(Self::short))
+            .route("/long", any(async || "x".repeat(LONG_BYTES)))
             .with_state(upstream.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         upstream
@@ -200,13 +258,9 @@ pub(super) fn nobody() -> (TcpSocket, String) {
     (socket, url)
 }
 
-async fn status(client: &Client, method: Method, path: &str, fields: &[(&str, &str)]) -> u16 {
-    client.send(method, path, fields, "a body").await.unwrap().status.as_u16()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_may_be_repeated_are_sent_again() {
-    for (component, requests) in FORWARDING {
+    for kind in KINDS {
         let upstream = Upstream::start().await;
         let variables = [
             ("balance_upstreams", &*upstream.url),
@@ -218,9 +272,7 @@ async fn requests_that_may_be_repeated_are_sent_again() {
             ("retry_idempotency_key", "true"),
             ("retry_body_bytes_max", "100"),
         ];
-        let client = start_before(component, &["retry"], &variables).await;
-        let answer = client.send(Method::GET, "/fails/0/first", &[], "").await.unwrap();
-        assert_eq!(answer.header("x-request"), requests);
+        let client = start(kind, &["retry"], &variables).await;
         let key = ("idempotency-key", "k");
         let long = "x".repeat(101);
         for (method, path, fields, body, expected, attempts) in [
@@ -233,7 +285,7 @@ async fn requests_that_may_be_repeated_are_sent_again() {
             (Method::PUT, "/fails/1/long", &[], &long, 503, 1),
             (Method::GET, "/later/get", &[], "", 503, 1),
         ] {
-            let answer = client.send(method, path, fields, body.to_owned()).await.unwrap();
+            let answer = client.send(method, path, fields, body.to_owned()).await;
             assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
             // If the time has ended before, an attempt has not reached the server.
             let bodies = upstream.bodies(path);
@@ -243,15 +295,15 @@ async fn requests_that_may_be_repeated_are_sent_again() {
         // A body without an announced length is passed on, but not kept.
         let head = "PUT /fails/1/chunked HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
                     transfer-encoding: chunked\r\n\r\n6\r\na body\r\n4\r\n, on\r\n0\r\n\r\n";
-        let answer = client.raw(head.as_bytes(), false).await.unwrap();
+        let answer = client.client.raw(head.as_bytes(), false).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         assert_eq!(upstream.bodies("/fails/1/chunked"), ["a body, on"]);
     }
 }
 
 /// Checks that `breaker` has counted the requests that were ended before it as such, and not as failures.
-async fn assert_abandoned(client: &Client) {
-    let metrics = client.send(Method::GET, "/circuit", &[], "").await.unwrap().text().to_owned();
+async fn assert_abandoned(client: &App) {
+    let metrics = client.get("/circuit").await.text().to_owned();
     assert!(metrics.contains("{result=\"network-error\"} 0\n"), "{metrics}");
     assert!(metrics.contains("{result=\"server-error\"} 0\n"), "{metrics}");
     assert!(!metrics.contains("{result=\"abandoned\"} 0\n"), "{metrics}");
@@ -259,18 +311,26 @@ async fn assert_abandoned(client: &Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_are_limited_in_number_and_time() {
+    for kind in KINDS {
+        limit_retries(kind).await;
+    }
+}
+
+/// Checks when a request is sent again.
+async fn limit_retries(kind: Kind) {
     let upstream = Upstream::start().await;
     let url = ("balance_upstreams", &*upstream.url);
     let timeout = ("balance_timeout_ms", "25000");
-    let limited = [url, timeout, ("retry_timeout_ms", "500")];
-    let client = start(&["retry"], &limited).await;
-    let answer = client.send(Method::GET, "/hangs/9/all", &[], "").await.unwrap();
+    let server = ("server", upstream.address());
+    let limited = [url, server, timeout, ("retry_timeout_ms", "500")];
+    let client = start(kind, &["retry"], &limited).await;
+    let answer = client.get("/hangs/9/all").await;
     assert_eq!(answer.status.as_u16(), 504, "{}", answer.text());
     assert!(answer.text().contains("problem:timed-out"), "{}", answer.text());
     // An attempt that is not answered in time is repeated.
     let attempts = [
         url,
-        ("server", upstream.address()),
+        server,
         timeout,
         ("retry_timeout_ms", "25000"),
         ("retry_attempts", "10"),
@@ -278,19 +338,18 @@ async fn retries_are_limited_in_number_and_time() {
         ("breaker_timeout_ms", "25000"),
         ("breaker_status_path", "/circuit"),
     ];
-    let client = start(&["retry", "breaker"], &attempts).await;
-    assert_eq!(status(&client, Method::PUT, "/hangs/1/first", &[]).await, 200);
+    let client = start(kind, &["retry", "breaker"], &attempts).await;
+    assert_eq!(client.status(Method::PUT, "/hangs/1/first").await, 200);
     assert!(upstream.bodies("/hangs/1/first").iter().all(|body| body == "a body"));
     // The circuit does not count the attempt whose time had ended.
     assert_abandoned(&client).await;
-    // It is the same for a complete request, with each of the middleware.
+    // It is the same with each of the middleware.
     let order = ["rate-limit", "cache", "retry", "breaker"];
     let variables = [&attempts[..], &[("rate_limit_average", "1000")]].concat();
-    let client = start_before("forwards_requests", &order, &variables).await;
-    let path = "/hangs/1/complete";
-    let answer = client.send(Method::PUT, path, &[], "a body").await.unwrap();
+    let client = start(kind, &order, &variables).await;
+    let path = "/hangs/1/all";
+    let answer = client.send(Method::PUT, path, &[], "a body").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.header("x-request"), "complete");
     assert_eq!(answer.header("ratelimit-limit"), "1000");
     assert!(!answer.header("cache-status").is_empty());
     let bodies = upstream.bodies(path);
@@ -299,22 +358,23 @@ async fn retries_are_limited_in_number_and_time() {
     // If everything fails, a burst of ten requests is repeated, and then one of a hundred.
     let budget = [
         url,
+        server,
         timeout,
         ("retry_timeout_ms", "25000"),
         ("retry_initial_interval_ms", "1"),
         ("retry_budget_percent", "1"),
     ];
-    let client = start(&["retry"], &budget).await;
+    let client = start(kind, &["retry"], &budget).await;
     for _ in 0..30 {
-        assert_eq!(status(&client, Method::GET, "/fails/1000/budget", &[]).await, 503);
+        assert_eq!(client.status(Method::GET, "/fails/1000/budget").await, 503);
     }
     assert_eq!(upstream.bodies("/fails/1000/budget").len(), 40);
 }
 
 /// Sends requests until one is refused, and returns the answer.
-async fn refused(client: &Client, path: &str) -> Answer {
+async fn refused(client: &App, path: &str) -> Answer {
     eventually("the circuit is open", async || {
-        let answer = client.send(Method::GET, path, &[], "").await.unwrap();
+        let answer = client.get(path).await;
         answer.text().contains("problem:circuit-open").then_some(answer)
     })
     .await
@@ -322,7 +382,7 @@ async fn refused(client: &Client, path: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_circuit_opens_and_closes_with_the_service() {
-    for (component, _) in FORWARDING {
+    for kind in KINDS {
         let upstream = Upstream::start().await;
         let variables = [
             ("balance_upstreams", &*upstream.url),
@@ -336,13 +396,13 @@ async fn a_circuit_opens_and_closes_with_the_service() {
             ("breaker_timeout_ms", "25000"),
             ("breaker_status_path", "/circuit"),
         ];
-        let client = start_before(component, &["breaker"], &variables).await;
+        let client = start(kind, &["breaker"], &variables).await;
         let metric = async |line: &str| {
-            let answer = client.send(Method::GET, "/circuit?x", &[], "").await.unwrap();
+            let answer = client.get("/circuit?x").await;
             assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
             answer.text().lines().any(|own| own == line)
         };
-        assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
+        assert_eq!(client.status(Method::GET, "/service").await, 200);
         assert!(metric("breaker_state{breaker_state=\"closed\"} 1").await);
         upstream.is_broken.store(true, Ordering::Relaxed);
         let answer = refused(&client, "/service").await;
@@ -353,25 +413,25 @@ async fn a_circuit_opens_and_closes_with_the_service() {
         // What is refused does not reach the service.
         let before = upstream.bodies("/service").len();
         let mut sent = 0;
-        while status(&client, Method::POST, "/service", &[]).await == 500 {
+        while client.status(Method::POST, "/service").await == 500 {
             sent += 1;
         }
         assert_eq!(upstream.bodies("/service").len() - before, sent);
         upstream.is_broken.store(false, Ordering::Relaxed);
         eventually("the circuit is closed", async || {
-            assert!(matches!(status(&client, Method::GET, "/service", &[]).await, 200 | 503));
+            assert!(matches!(client.status(Method::GET, "/service").await, 200 | 503));
             metric("breaker_state{breaker_state=\"closed\"} 1").await.then_some(())
         })
         .await;
-        assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
+        assert_eq!(client.status(Method::GET, "/service").await, 200);
         assert!(!metric("breaker_openings_total 0").await);
-        assert_eq!(status(&client, Method::POST, "/circuit", &[]).await, 405);
+        assert_eq!(client.status(Method::POST, "/circuit").await, 405);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_circuit_opens_if_the_service_hangs() {
-    for (component, _) in FORWARDING {
+    for kind in KINDS {
         let upstream = Upstream::start().await;
         let variables = [
             ("balance_upstreams", &*upstream.url),
@@ -383,8 +443,8 @@ async fn a_circuit_opens_if_the_service_hangs() {
             ("breaker_fallback_duration_s", "3600"),
             ("breaker_timeout_ms", "300"),
         ];
-        let client = start_before(component, &["breaker"], &variables).await;
-        let answer = client.send(Method::GET, "/hangs/99/breaker", &[], "").await.unwrap();
+        let client = start(kind, &["breaker"], &variables).await;
+        let answer = client.get("/hangs/99/breaker").await;
         assert_eq!(answer.status, 504);
         assert!(answer.text().contains("problem:timed-out"), "{}", answer.text());
         let answer = refused(&client, "/hangs/99/breaker").await;
@@ -395,6 +455,13 @@ async fn a_circuit_opens_if_the_service_hangs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_distributed_over_the_upstreams_that_answer() {
+    for kind in [COMPLETE, STREAMED] {
+        distribute(kind).await;
+    }
+}
+
+/// Checks that only upstreams that answer get requests.
+async fn distribute(kind: Kind) {
     let (one, other) = (Upstream::start().await, Upstream::start().await);
     let (_socket, gone) = nobody();
     let urls = format!("{},{},{gone}", one.url, other.url);
@@ -407,9 +474,9 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
         ("retry_timeout_ms", "25000"),
         ("retry_initial_interval_ms", "1"),
     ];
-    let client = start(&[], &variables).await;
-    let get = async |client: &Client, fields: &[(&str, &str)]| {
-        let answer = client.send(Method::GET, "/echo", fields, "").await.unwrap();
+    let client = start(kind, &[], &variables).await;
+    let get = async |client: &App, fields: &[(&str, &str)]| {
+        let answer = client.send(Method::GET, "/echo", fields, "").await;
         (answer.status.as_u16(), answer.header("x-upstream").to_owned())
     };
     let mut counts = HashMap::<(u16, String), usize>::new();
@@ -430,9 +497,9 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
     }
     assert!(used.contains(&one.url) && used.contains(&other.url));
     // The failures are repeated until the upstream is ejected, or another one is reached.
-    let client = start(&["retry"], &variables).await;
+    let client = start(kind, &["retry"], &variables).await;
     for _ in 0..6 {
-        let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
+        let answer = client.get("/echo").await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     // Health checks find out that an upstream fails, and that it works again. No request is lost, because
@@ -447,7 +514,7 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
         ("balance_health_failures_max", "1"),
         ("balance_health_successes", "1"),
     ];
-    let client = start(&[], &checks).await;
+    let client = start(kind, &[], &checks).await;
     let used = async || {
         let answers = [get(&client, &[]).await, get(&client, &[]).await, get(&client, &[]).await];
         answers.map(|(status, url)| {
@@ -464,17 +531,24 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
     eventually("the upstream gets requests again", is_used).await;
     assert!(!other.bodies("/health").is_empty());
     let hangs = [("balance_upstreams", &*one.url), ("balance_timeout_ms", "500")];
-    let client = start(&[], &hangs).await;
-    assert_eq!(status(&client, Method::GET, "/hangs/9/balance", &[]).await, 504);
-    assert_eq!(status(&client, Method::GET, "/hangs/9/balance", &[]).await, 504, "the only one");
+    let client = start(kind, &[], &hangs).await;
+    assert_eq!(client.status(Method::GET, "/hangs/9/balance").await, 504);
+    assert_eq!(client.status(Method::GET, "/hangs/9/balance").await, 504, "the only one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection() {
+    for kind in [COMPLETE, STREAMED] {
+        forward(kind).await;
+    }
+}
+
+/// Checks what the upstream and the client get.
+async fn forward(kind: Kind) {
     let upstream = Upstream::start().await;
     let url = format!("{}/", upstream.url);
     let variables = [("balance_upstreams", &*url), ("balance_timeout_ms", "25000")];
-    let client = start(&[], &variables).await;
+    let client = start(kind, &[], &variables).await;
     let forged = [
         ("x-forwarded-for", "203.0.113.1"),
         ("forwarded", "for=203.0.113.1"),
@@ -484,14 +558,15 @@ async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection(
         ("keep-alive", "timeout=5"),
         ("x-other", "kept"),
     ];
-    let body = "\0\r\nñ".repeat(100_000);
-    let answer = client.send(Method::PATCH, "/echo?a=%20b", &forged, body.clone()).await.unwrap();
+    let (_, streamed) = kind;
+    let body = "\0\r\nñ".repeat(if streamed { 100_000 } else { 1_000 });
+    let answer = client.send(Method::PATCH, "/echo?a=%20b", &forged, body.clone()).await;
     let text = answer.text();
     assert_eq!(answer.status, 200, "{text}");
     let (head, echoed) = text.split_once("\n\n").unwrap();
     assert!(echoed == body && !head.contains("203.0.113.1"), "{head}");
     assert!(head.starts_with("PATCH /echo?a=%20b\n") && head.contains("x-other: kept"), "{head}");
-    let host = client.address();
+    let host = client.client.address();
     for line in [
         "x-forwarded-for: 127.0.0.1",
         &format!("x-forwarded-host: {host}"),
@@ -503,30 +578,34 @@ async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection(
     assert!(!head.contains("spin-") && !head.contains("keep-alive"), "{head}");
     let inside =
         [("balance_upstreams", "http://service.spin.internal"), ("balance_timeout_ms", "25000")];
-    let inside = start(&[], &inside).await;
-    let answer = inside.send(Method::GET, "/request?a", &[], "").await.unwrap();
+    let inside = start(kind, &[], &inside).await;
+    let answer = inside.get("/request?a").await;
     assert!(answer.text().contains("GET /request?a"), "{}", answer.text());
+    // A complete request remains one for that component.
+    assert!(streamed || !answer.text().contains("streamed"), "{}", answer.text());
     let base = format!("{}/hangs/0", upstream.url);
-    let below = start(&[], &[("balance_upstreams", &*base), ("balance_timeout_ms", "25000")]).await;
-    assert_eq!(status(&below, Method::PUT, "/below", &[]).await, 200);
+    let below =
+        start(kind, &[], &[("balance_upstreams", &*base), ("balance_timeout_ms", "25000")]).await;
+    assert_eq!(below.status(Method::PUT, "/below").await, 200);
     assert_eq!(upstream.bodies("/hangs/0/below"), ["a body"]);
     for path in ["/%2e%2e/echo", "/..%2fecho"] {
-        assert_eq!(status(&below, Method::GET, path, &[]).await, 400, "{path}");
+        assert_eq!(below.status(Method::GET, path).await, 400, "{path}");
     }
     // `Connection` and the fields that it names concern only the connection of the client.
-    let head = "GET /echo HTTP/1.1\r\nhost: a\r\nconnection: close, x-hop\r\nx-hop: 1\r\n\r\n";
-    let answer = client.raw(head.as_bytes(), false).await.unwrap();
+    let answer = client.raw("GET /echo", "connection: close, x-hop\r\nx-hop: 1\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("x-hop"), "{answer}");
     // The path `*` cannot be passed on.
-    let head = "OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    let answer = client.raw(head.as_bytes(), false).await.unwrap();
+    let answer = client.raw("OPTIONS *", "connection: close\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     // An answer that ends early is the fault of the upstream.
-    let answer = client.send(Method::GET, "/short", &[], "").await.unwrap();
+    let answer = client.get("/short").await;
     assert_eq!(answer.status, 502, "{}", answer.text());
-    // The response is a stream, too.
+    let long = client.get("/long").await;
+    assert!(long.status == 200 && long.body.len() == LONG_BYTES, "{}", long.body.len());
+    // The response may be a stream, also that to a complete request.
     let mut connection = TcpStream::connect(host).await.unwrap();
-    let request = "GET /stream HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let expect = if streamed { "expect: 100-continue\r\n" } else { "" };
+    let request = format!("GET /stream HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{expect}\r\n");
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut received = Vec::new();
     let contains = |received: &[u8], text: &str| String::from_utf8_lossy(received).contains(text);
@@ -537,6 +616,8 @@ async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection(
     upstream.go_on.notify_one();
     connection.read_to_end(&mut received).await.unwrap();
     assert!(contains(&received, "second"), "{}", String::from_utf8_lossy(&received));
+    let mark = if streamed { "x-request: streamed" } else { "x-request: complete" };
+    assert!(contains(&received, mark), "{}", String::from_utf8_lossy(&received));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -552,26 +633,26 @@ async fn bodies_of_clients_are_no_failures_of_upstreams() {
         ("breaker_requests_min", "1"),
         ("breaker_expression", "ResponseCodeRatio(400, 600, 0, 600) > 0"),
     ];
-    let client = start(&["breaker"], &variables).await;
+    let client = start(STREAMED, &["breaker"], &variables).await;
     let head = "PUT /hangs/0/broken HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
                 transfer-encoding: chunked\r\n\r\n6\r\na body\r\n";
     for rest in ["no length\r\n", "9\r\nno", ""] {
         let (text, breaks_off) = (format!("{head}{rest}"), !rest.starts_with("no"));
         // A client that closes its connection gets no answer.
-        let answer = client.raw(text.as_bytes(), breaks_off).await.unwrap_or_default();
+        let answer = client.client.raw(text.as_bytes(), breaks_off).await.unwrap_or_default();
         assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     }
     let mut used = Vec::new();
     for _ in 0..4 {
-        let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
+        let answer = client.get("/echo").await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         used.push(answer.header("x-upstream").to_owned());
     }
     assert!(used.contains(&one.url) && used.contains(&other.url), "{used:?}");
     // The time limit begins with the end of the body.
     let slow = [("balance_upstreams", &*one.url), ("balance_timeout_ms", "200")];
-    let client = start(&[], &slow).await;
-    let mut connection = TcpStream::connect(client.address()).await.unwrap();
+    let client = start(STREAMED, &[], &slow).await;
+    let mut connection = TcpStream::connect(client.client.address()).await.unwrap();
     let head = head.replace("/hangs/0/broken", "/hangs/9/slow");
     connection.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -592,9 +673,11 @@ async fn settings_that_are_not_valid_let_nothing_pass() {
         (&["retry"], &[url, ("retry_attempts", "many")]),
         (&["breaker"], &[url, ("breaker_expression", "Load() > 1")]),
     ] {
-        let client = start(middleware, variables).await;
-        let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
-        assert_eq!(answer.status.as_u16(), 502, "{}", answer.text());
-        assert_eq!(answer.header("content-type"), "application/problem+json");
+        for kind in [COMPLETE, STREAMED] {
+            let client = start(kind, middleware, variables).await;
+            let answer = client.get("/echo").await;
+            assert_eq!(answer.status.as_u16(), 502, "{}", answer.text());
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+        }
     }
 }

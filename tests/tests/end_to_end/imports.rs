@@ -8,6 +8,8 @@ use spin_app::manifest;
 use spin_app::variables::Variables;
 use wac_graph::types::{Package, Types};
 
+use crate::middleware::plugged;
+
 /// The interfaces that Spin 4.1 provides to its guests, by package and version: the world
 /// `platform` of its WIT package `spin:up@4.1.0`, as far as the components use it. Any release of
 /// WASI 0.2 is accepted.
@@ -119,6 +121,45 @@ fn in_the_profile_for_spin_middleware_contains_a_producer() {
         for component in manifest::read(&path).unwrap().started() {
             assert_eq!(missing(component), [""; 0], "{example}: {}", component.id);
         }
+    }
+}
+
+/// The exports of a composed component.
+fn exports(component: &Component) -> Vec<String> {
+    let bytes = compose::compose(component, &[]).unwrap();
+    let mut types = Types::default();
+    let package = Package::from_bytes(&component.id, None, bytes, &mut types).unwrap();
+    types[package.ty()].exports.keys().cloned().collect()
+}
+
+/// The host calls `interceptor0` with complete requests: it is that of the component.
+#[test]
+fn a_component_that_forwards_requests_gets_complete_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spin.toml");
+    let built = root().join("target/components");
+    let composed = plugged("balance", "retry");
+    for (component, middleware, is_complete) in [
+        (built.join("balance.wasm"), &[][..], true),
+        (built.join("balance.wasm"), &["jwt", "retry"], true),
+        // The interface is that of `retry`, which has no other component behind it.
+        (composed.path().into(), &[], false),
+        // This one does not forward requests.
+        (built.join("dashboard.wasm"), &[], false),
+    ] {
+        let entry = |name: &&str| format!("{{ path = '{}/{name}.wasm' }}", built.display());
+        let entries: Vec<_> = middleware.iter().map(entry).collect();
+        let text = format!(
+            "spin_manifest_version = 2\n[application]\nname = 'a'\n[[trigger.http]]\nroute = '/...'\n\
+             component = 'a'\ndependencies.middleware = [{}]\n[component.a]\nsource = '{}'\n",
+            entries.join(", "),
+            component.display(),
+        );
+        std::fs::write(&path, text).unwrap();
+        let app = manifest::read(&path).unwrap();
+        let exports = exports(app.component("a").unwrap());
+        let interceptor = format!("interceptor{}", middleware.len());
+        assert_eq!(exports.contains(&interceptor), is_complete, "{component:?}: {exports:?}");
     }
 }
 

@@ -339,7 +339,7 @@ async fn each_subject_has_its_own_rate() {
 }
 
 /// `wac plug` with two components: the exports of `plug` satisfy imports of `socket`.
-fn plugged(plug: &str, socket: &str) -> tempfile::NamedTempFile {
+pub fn plugged(plug: &str, socket: &str) -> tempfile::NamedTempFile {
     let folder = root().join("target/components");
     let mut graph = CompositionGraph::new();
     let [plug, socket] = [plug, socket].map(|name| {

@@ -81,6 +81,10 @@ fn send_error(url: &Uri, error: SendError) -> IntakeError {
         SendError::NameNotFound => unavailable(url, "the name of the server has no address"),
         SendError::Unreachable => unavailable(url, "the server cannot be reached"),
         SendError::ConnectionRefused => unavailable(url, "the connection was refused"),
+        SendError::CertificateNotTrusted => {
+            unavailable(url, "the certificate of the server is not trusted")
+        }
+        SendError::TlsFailed => unavailable(url, "the TLS handshake failed"),
         SendError::ConnectionLimit => unavailable(url, "too many outgoing requests at once"),
         SendError::Interrupted => unavailable(url, "the connection ended before the response"),
         SendError::Other(text) => unavailable(url, &text),

@@ -2,7 +2,9 @@
 
 use http::StatusCode;
 use intake::Problem;
-use spin_sdk::wasip3::http::types::ErrorCode;
+use spin_sdk::wasip3::http::types::{DnsErrorPayload, ErrorCode};
+
+use crate::whole::types::SendError;
 
 /// Whether the server did not answer in time.
 pub fn is_timeout(error: &ErrorCode) -> bool {
@@ -46,6 +48,7 @@ pub(crate) fn is_unreachable(error: &ErrorCode) -> bool {
         error,
         ErrorCode::DnsError(_)
             | ErrorCode::DnsTimeout
+            | ErrorCode::DestinationNotFound
             | ErrorCode::DestinationUnavailable
             | ErrorCode::ConnectionRefused
             | ErrorCode::ConnectionTimeout
@@ -53,6 +56,28 @@ pub(crate) fn is_unreachable(error: &ErrorCode) -> bool {
             | ErrorCode::TlsCertificateError
             | ErrorCode::TlsAlertReceived(_)
     )
+}
+
+/// The failure of a request with streams in the same case.
+pub(crate) fn error_code(error: SendError) -> ErrorCode {
+    match error {
+        SendError::Denied => ErrorCode::HttpRequestDenied,
+        SendError::NameNotFound => {
+            ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None })
+        }
+        SendError::Unreachable => ErrorCode::DestinationUnavailable,
+        SendError::ConnectionRefused => ErrorCode::ConnectionRefused,
+        SendError::ConnectionTimeout => ErrorCode::ConnectionTimeout,
+        SendError::CertificateNotTrusted => ErrorCode::TlsCertificateError,
+        SendError::TlsFailed => ErrorCode::TlsProtocolError,
+        SendError::ConnectionLimit => ErrorCode::ConnectionLimitReached,
+        SendError::Interrupted => ErrorCode::ConnectionTerminated,
+        SendError::ResponseTimeout => ErrorCode::HttpResponseTimeout,
+        SendError::ResponseTooLarge => ErrorCode::HttpResponseBodySize(None),
+        SendError::InvalidRequest(text) | SendError::Other(text) => {
+            ErrorCode::InternalError(Some(text))
+        }
+    }
 }
 
 /// The problem for a request that was not answered in time.

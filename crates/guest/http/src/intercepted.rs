@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use guest_tasks::{now_ms, within};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, uri};
 use http_text::{find, from_lines, to_lines};
 use intake::request::content_length;
+use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
-    ErrorCode, Request as HostRequest, Response as HostResponse, Scheme,
+    ErrorCode, Request as HostRequest, RequestOptions, Response as HostResponse, Scheme,
 };
 
 use crate::body::{Answer, FullBody};
-use crate::interceptor::{Event, ResponseHead, WholeHead};
+use crate::failure::error_code;
+use crate::interceptor::{Event, ResponseHead, Server, WholeHead};
 use crate::middleware::{Head, changed_response, head_of, next};
 use crate::outline::{Buffered, Outline, buffer, needs_no_content};
 use crate::response::{Received, receive_response, response_head};
 use crate::serve::{Headers, head, send_answer};
-use crate::suspend::{Ask, Link};
+use crate::suspend::{Ask, Link, SendRequest};
 use crate::upload::{End, Observed, Upload};
 use crate::write::internal;
 
@@ -76,7 +79,58 @@ pub(crate) struct Changes {
     pub insert: HeaderMap,
 }
 
-/// A response of the next component.
+/// Where a request is forwarded to, and with which headers.
+pub struct Destination<'a> {
+    /// `http` or `https`.
+    pub scheme: &'a uri::Scheme,
+    /// `host[:port]`.
+    pub authority: &'a Authority,
+    /// The path and the query.
+    pub path_with_query: String,
+    /// The headers in place of those of the request.
+    pub headers: HeaderMap,
+}
+
+impl Destination<'_> {
+    /// Addresses a request. `connect_limit` is the time to connect.
+    fn apply(self, outline: &mut Outline, connect_limit: Duration) -> Result<(), ErrorCode> {
+        outline.set_headers(&self.headers)?;
+        outline.path_with_query = Some(self.path_with_query);
+        outline.scheme = Some(self.scheme.into());
+        outline.authority = Some(self.authority.to_string());
+        // The time limit for the head of the response is not that of the host, which includes the time for
+        // the body of the request.
+        let options = RequestOptions::new();
+        let nanoseconds = u64::try_from(connect_limit.as_nanos()).ok();
+        options.set_connect_timeout(nanoseconds).map_err(internal)?;
+        outline.options = Some(options);
+        Ok(())
+    }
+
+    /// The same for a complete request with these headers.
+    fn send(self, headers: &HeaderMap, limit: Duration) -> SendRequest {
+        let mut changes = Changes::default();
+        for name in headers.keys().filter(|name| !self.headers.contains_key(*name)) {
+            changes.remove.push(name.as_str().into());
+        }
+        for name in self.headers.keys() {
+            let values = self.headers.get_all(name);
+            if values != headers.get_all(name) {
+                for value in values {
+                    changes.insert.append(name.clone(), value.clone());
+                }
+            }
+        }
+        let server = Server {
+            scheme: self.scheme.as_str().into(),
+            authority: self.authority.as_str().into(),
+            path_with_query: self.path_with_query,
+        };
+        SendRequest { server: Some(server), changes, limit: Some(limit), ..SendRequest::default() }
+    }
+}
+
+/// A response of the next component, or of the server that the request was forwarded to.
 pub struct NextResponse(Next);
 
 enum Next {
@@ -135,9 +189,7 @@ impl Intercepted {
     pub async fn pass(self) -> Result<NextResponse, ErrorCode> {
         match self.0 {
             Request::Streamed(request) => next(request).await.map(NextResponse::streamed),
-            Request::Whole(_, link) => {
-                link.send(Changes::default(), Duration::ZERO, None).await.into_result()
-            }
+            Request::Whole(_, link) => link.send(SendRequest::default()).await.into_result(),
         }
     }
 
@@ -155,10 +207,29 @@ impl Intercepted {
                 Ok(exchange.map(NextResponse::streamed))
             }
             Request::Whole(_, link) => {
-                let began_ms = now_ms();
-                let end = link.send(Changes::default(), Duration::ZERO, Some(limit)).await;
-                let time = Duration::from_millis(now_ms().saturating_sub(began_ms));
-                Ok(Observed { end, time: Some(time) })
+                Ok(link.observe(SendRequest { limit: Some(limit), ..SendRequest::default() }).await)
+            }
+        }
+    }
+
+    /// Sends the request to a server, and observes how it ends, as with [`Self::observe`]. Only a component
+    /// that ends a chain can do that. `head` is that of the request.
+    pub async fn forward(
+        self,
+        head: &Head,
+        destination: Destination<'_>,
+        limit: Duration,
+        upload_limit: Duration,
+    ) -> Result<Observed<NextResponse>, ErrorCode> {
+        match self.0 {
+            Request::Streamed(request) => {
+                let address = |outline: &mut Outline| destination.apply(outline, limit);
+                let (request, upload) = Upload::of(request, limit, address).await?;
+                let exchange = upload.exchange(upload_limit, client::send(request)).await;
+                Ok(exchange.map(NextResponse::streamed))
+            }
+            Request::Whole(_, link) => {
+                Ok(link.observe(destination.send(head.headers(), limit)).await)
             }
         }
     }
@@ -219,7 +290,8 @@ impl Repeatable {
                 next(outline.with_body(body)?).await.map(NextResponse::streamed)
             }
             Source::Whole(link, changes) => {
-                link.send(changes.clone(), Duration::ZERO, None).await.into_result()
+                let send = SendRequest { changes: changes.clone(), ..SendRequest::default() };
+                link.send(send).await.into_result()
             }
         }
     }
@@ -239,7 +311,8 @@ impl Repeatable {
                 within(limit, self.send()).await
             }
             Source::Whole(link, changes) => {
-                match link.send(changes.clone(), pause, Some(limit)).await {
+                let (changes, limit) = (changes.clone(), Some(limit));
+                match link.send(SendRequest { server: None, changes, pause, limit }).await {
                     End::TimedOut => None,
                     end => Some(end.into_result()),
                 }
@@ -249,23 +322,26 @@ impl Repeatable {
 }
 
 impl Link {
-    /// Passes the request on.
-    async fn send(
-        self: &Rc<Self>,
-        changes: Changes,
-        pause: Duration,
-        limit: Option<Duration>,
-    ) -> End<NextResponse> {
-        match self.ask(Ask::Send(changes, pause, limit)).await {
+    /// Sends the request.
+    async fn send(self: &Rc<Self>, send: SendRequest) -> End<NextResponse> {
+        match self.ask(Ask::Send(send)).await {
             Event::Response(head) => {
                 End::Answered(NextResponse(Next::Whole(head, HeaderMap::new(), self.clone())))
             }
             Event::TimedOut => End::TimedOut,
-            Event::Failed(reason) => End::Failed(internal(reason)),
-            Event::Body(_) | Event::Answered | Event::Cancelled => {
+            Event::Failed(error) => End::Failed(error_code(error)),
+            Event::Body(_) | Event::TooLong | Event::Answered | Event::Cancelled => {
                 End::Failed(internal(UNEXPECTED))
             }
         }
+    }
+
+    /// Sends the request, and measures the time until the response. Its body is complete already.
+    async fn observe(self: &Rc<Self>, send: SendRequest) -> Observed<NextResponse> {
+        let began_ms = now_ms();
+        let end = self.send(send).await;
+        let time = Duration::from_millis(now_ms().saturating_sub(began_ms));
+        Observed { end, time: Some(time) }
     }
 }
 
@@ -339,7 +415,7 @@ impl NextResponse {
     pub fn length(&self, headers: &HeaderMap) -> Option<u64> {
         match &self.0 {
             Next::Streamed(_) => content_length(headers),
-            Next::Whole(head, ..) => Some(head.body_bytes),
+            Next::Whole(head, ..) => head.body_bytes.or_else(|| content_length(headers)),
         }
     }
 
@@ -355,15 +431,14 @@ impl NextResponse {
                 let received = receive_response(response, headers, bytes_max).await?;
                 Ok(received.map(Self::streamed))
             }
-            Next::Whole(ref head, ..) if head.body_bytes > bytes_max as u64 => {
-                Ok(Received::TooLong(self))
-            }
-            Next::Whole(_, _, link) => match link.ask(Ask::Receive).await {
+            Next::Whole(head, set, link) => match link.ask(Ask::ReceiveResponse(bytes_max)).await {
                 Event::Body(body) => {
                     let trailers = from_lines(&body.trailers.into());
                     let trailers = trailers.ok_or_else(|| internal("invalid trailers"))?;
                     Ok(Received::Complete(FullBody { data: body.data.into(), trailers }))
                 }
+                Event::TooLong => Ok(Received::TooLong(Self(Next::Whole(head, set, link)))),
+                Event::Failed(error) => Err(error_code(error)),
                 _ => Err(internal(UNEXPECTED)),
             },
         }

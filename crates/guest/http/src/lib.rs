@@ -24,7 +24,9 @@ pub use body::{Answer, FullBody};
 pub use config::{Config, config, invalid_variable, value};
 pub use context::with_context;
 pub use failure::{is_connection_failure, is_server_failure, is_timeout, timed_out};
-pub use intercepted::{Intercepted, Kept, NextResponse, Outcome, Repeatable, serve_intercepted};
+pub use intercepted::{
+    Destination, Intercepted, Kept, NextResponse, Outcome, Repeatable, serve_intercepted,
+};
 pub use middleware::{
     Changes, Decision, Head, changed_response, next, serve_filter, serve_middleware,
 };
@@ -37,7 +39,7 @@ pub use response::Received;
 pub use send_streamed::send_streamed;
 pub use serve::{Headers, IncomingBody, Request, head, read_body, send_answer, serve, serve_whole};
 pub use suspend::{begin_exchange, resume_exchange};
-pub use upload::{End, Observed, Upload};
+pub use upload::{End, Observed};
 pub use variable::{Variable, variable};
 
 #[doc(hidden)]
@@ -94,7 +96,7 @@ pub mod interceptor {
     });
     pub use crate::whole::types::Head as WholeHead;
     pub use exports::doorbuster::http::interceptor::{
-        Action, EarlyAnswer, Event, Guest, ResponseBody, ResponseHead, Sending,
+        Action, EarlyAnswer, Event, Guest, Receiving, ResponseHead, Sending, Server,
     };
 }
 
@@ -143,8 +145,9 @@ macro_rules! middleware {
     };
 }
 
-/// Exports `wasi:http/handler` and `doorbuster:http/interceptor` of middleware that needs responses,
-/// given a function from [`Intercepted`] to a [`Result`] with an [`Outcome`].
+/// Exports `wasi:http/handler` and `doorbuster:http/interceptor` of middleware that needs responses, or of a
+/// component that forwards requests, given a function from [`Intercepted`] to a [`Result`] with an
+/// [`Outcome`].
 #[macro_export]
 macro_rules! interceptor {
     ($($handle:ident)::+) => {

@@ -152,10 +152,8 @@ fn failure(error: ErrorCode) -> SendError {
         | ErrorCode::ConnectionWriteTimeout
         | ErrorCode::HttpResponseTimeout => SendError::ResponseTimeout,
         ErrorCode::HttpResponseBodySize(_) => SendError::ResponseTooLarge,
-        ErrorCode::TlsCertificateError => {
-            SendError::Other("the certificate of the server is not trusted".into())
-        }
-        ErrorCode::TlsProtocolError => SendError::Other("the TLS handshake failed".into()),
+        ErrorCode::TlsCertificateError => SendError::CertificateNotTrusted,
+        ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => SendError::TlsFailed,
         ErrorCode::InternalError(Some(text)) => SendError::Other(text),
         other => SendError::Other(other.to_string()),
     }

@@ -18,7 +18,7 @@ use http_text::to_lines;
 use spin_sdk::wasip3::http::types::ErrorCode;
 
 use crate::intercepted::{Changes, Intercepted, Outcome};
-use crate::interceptor::{Action, EarlyAnswer, Event, Sending, WholeHead};
+use crate::interceptor::{Action, EarlyAnswer, Event, Receiving, Sending, Server, WholeHead};
 use crate::serve::to_whole;
 
 thread_local! {
@@ -49,10 +49,23 @@ pub(crate) struct Link {
 
 /// What the host is asked for.
 pub(crate) enum Ask {
-    /// To pass the request on after this pause, and to wait for the response for at most this time.
-    Send(Changes, Duration, Option<Duration>),
-    /// To return the body of the last response.
-    Receive,
+    /// To send the request.
+    Send(SendRequest),
+    /// To return the body of the last response, if it has at most this many bytes.
+    ReceiveResponse(usize),
+}
+
+/// A request to send.
+#[derive(Default)]
+pub(crate) struct SendRequest {
+    /// The server that gets it; `None` for the component behind.
+    pub server: Option<Server>,
+    /// The changes of the request.
+    pub changes: Changes,
+    /// The time to wait before that.
+    pub pause: Duration,
+    /// The most time until the response.
+    pub limit: Option<Duration>,
 }
 
 impl Link {
@@ -105,14 +118,17 @@ impl Suspended {
         })
         .await;
         match step {
-            Step::Asked(Ask::Receive) => Action::Receive(self.suspend()),
-            Step::Asked(Ask::Send(changes, pause, limit)) => Action::Send(Sending {
-                exchange: self.suspend(),
-                remove: changes.remove,
-                insert: to_lines(&changes.insert, |_| true),
-                after_ms: milliseconds(pause),
-                timeout_ms: limit.map(milliseconds),
-            }),
+            Step::Asked(Ask::ReceiveResponse(max)) => Action::ReceiveResponse(self.receiving(max)),
+            Step::Asked(Ask::Send(SendRequest { server, changes, pause, limit })) => {
+                Action::Send(Sending {
+                    exchange: self.suspend(),
+                    server,
+                    remove: changes.remove,
+                    insert: to_lines(&changes.insert, |_| true),
+                    after_ms: milliseconds(pause),
+                    timeout_ms: limit.map(milliseconds),
+                })
+            }
             Step::Ended(Ok(None)) => Action::Finish,
             Step::Ended(Ok(Some(Outcome::Answer(answer)))) => Action::Answer(to_whole(answer)),
             Step::Ended(Ok(Some(Outcome::AnswerFirst(answer, work)))) => {
@@ -126,6 +142,10 @@ impl Suspended {
             },
             Step::Ended(Err(error)) => Action::Fail(error.to_string()),
         }
+    }
+
+    fn receiving(self, bytes_max: usize) -> Receiving {
+        Receiving { exchange: self.suspend(), bytes_max: bytes_max as u64 }
     }
 
     /// Keeps the exchange until the host resumes it, and returns its id.

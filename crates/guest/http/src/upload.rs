@@ -24,7 +24,7 @@ use crate::outline::{Outline, Trailers, contents, read_some};
 const REASON_LIMIT: Duration = Duration::from_millis(100);
 
 /// The body of a request that is passed on.
-pub struct Upload {
+pub(crate) struct Upload {
     limit: Duration,
     /// An error if the server did not want the rest of it.
     end: Shared<oneshot::Receiver<BodyEnd>>,

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use memchr::memmem;
 use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 use wasmparser::{Parser, Payload};
@@ -23,25 +24,17 @@ const WHOLE_HANDLER: &str = "doorbuster:http/handler@0.1.0";
 const FILTER: &str = "doorbuster:http/filter@0.1.0";
 const INTERCEPTOR: &str = "doorbuster:http/interceptor@0.1.0";
 
-/// The name under which a component exports its handler for complete requests behind this number of
-/// middleware. It is not that of the interface: only a host that calls the middleware before may call it.
-pub(crate) fn guarded_handler_name(middleware: usize) -> String {
-    format!("{GUARDED_HANDLER}{middleware}")
-}
-
-/// The number of middleware, if this is the name of a handler behind it.
-pub(crate) fn middleware_before(name: &str) -> Option<usize> {
-    name.strip_prefix(GUARDED_HANDLER)?.parse().ok()
-}
-
-const GUARDED_HANDLER: &str = "guarded-handler";
+/// The name under which a component exports its handler for complete requests behind middleware. It is not
+/// that of the interface: only a host that calls the middleware before may call it.
+pub(crate) const GUARDED_HANDLER: &str = "guarded-handler";
 
 /// The name under which the filter at this position, from the outermost, is exported.
 pub(crate) fn filter_name(position: usize) -> String {
     format!("filter{position}")
 }
 
-/// The name under which the interceptor at this position, from the outermost, is exported.
+/// The name under which the interceptor at this position, from the outermost, is exported. At the last one
+/// there may be a component that forwards requests, without a handler behind.
 pub(crate) fn interceptor_name(position: usize) -> String {
     format!("interceptor{position}")
 }
@@ -52,7 +45,7 @@ pub fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, 
     let provided = provided(component, capabilities)?;
     if component.dependencies.is_empty() && component.middleware().is_empty() {
         let bytes = read(component, &component.source)?;
-        if !exports_candidate(&bytes) {
+        if !exports_candidate(&bytes) && !mentions_interceptor(&bytes) {
             return Ok(bytes.into_owned());
         }
     }
@@ -220,12 +213,7 @@ impl<'a> Composer<'a> {
             let id = package(&mut self.graph, self.component, &package_name, &middleware.source)?;
             let types = self.graph.types();
             let world = &types[self.graph[id].ty()];
-            // An import without the function has only types.
-            let calls_next = match world.imports.get(HANDLER) {
-                Some(ItemKind::Instance(next)) => types[*next].exports.contains_key("handle"),
-                _ => false,
-            };
-            if !calls_next || !world.exports.contains_key(HANDLER) {
+            if !self.calls_next(id) || !world.exports.contains_key(HANDLER) {
                 let message = format!(
                     "{} is not middleware: it must import and export `{HANDLER}`",
                     middleware.source
@@ -253,12 +241,14 @@ impl<'a> Composer<'a> {
             self.deny(index, &name, &middleware.inherit, (id, node))?;
         }
         self.export(next, HANDLER)?;
-        let is_exported =
-            |name| self.graph.types()[self.graph[self.root].ty()].exports.contains_key(name);
-        let Some(interfaces) = interfaces.filter(|_| is_exported(WHOLE_HANDLER)) else {
+        let has_handler = self.exports(self.root, WHOLE_HANDLER);
+        let Some(mut interfaces) = interfaces.filter(|_| has_handler || self.is_forwarding())
+        else {
             return Ok(());
         };
-        let handler = guarded_handler_name(interfaces.len());
+        if !has_handler {
+            interfaces.insert(0, (self.root_node, INTERCEPTOR));
+        }
         for (position, (node, interface)) in interfaces.into_iter().rev().enumerate() {
             let name = match interface {
                 FILTER => filter_name(position),
@@ -266,7 +256,31 @@ impl<'a> Composer<'a> {
             };
             self.export_instance(node, interface, &name)?;
         }
-        self.export_instance(self.root_node, WHOLE_HANDLER, &handler)
+        if has_handler {
+            self.export_instance(self.root_node, WHOLE_HANDLER, GUARDED_HANDLER)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the root component forwards complete requests.
+    fn is_forwarding(&self) -> bool {
+        self.exports(self.root, INTERCEPTOR)
+            && !self.exports(self.root, WHOLE_HANDLER)
+            && !self.calls_next(self.root)
+            && !is_composed(self.graph[self.root].bytes())
+    }
+
+    fn exports(&self, package: PackageId, name: &str) -> bool {
+        self.graph.types()[self.graph[package].ty()].exports.contains_key(name)
+    }
+
+    /// Whether a component is middleware. An import without the function has only types.
+    fn calls_next(&self, package: PackageId) -> bool {
+        let types = self.graph.types();
+        match types[self.graph[package].ty()].imports.get(HANDLER) {
+            Some(ItemKind::Instance(next)) => types[*next].exports.contains_key("handle"),
+            _ => false,
+        }
     }
 
     fn export_instance(&mut self, node: NodeId, name: &str, exported: &str) -> Result<(), Error> {
@@ -282,13 +296,23 @@ impl<'a> Composer<'a> {
 
     fn export_all(&mut self) -> Result<(), Error> {
         let exports = &self.graph.types()[self.graph[self.root].ty()].exports;
+        let interceptor = self.is_forwarding().then(|| interceptor_name(0));
         for name in exports.keys().cloned().collect::<Vec<_>>() {
-            // The host looks up the exports of a release candidate of WASI 0.3 under the release's
-            // name.
-            self.export_instance(self.root_node, &name, released(&name).unwrap_or(&name))?;
+            let exported = match &interceptor {
+                Some(interceptor) if name == INTERCEPTOR => interceptor,
+                // The host looks up the exports of a release candidate of WASI 0.3 under the release's
+                // name.
+                _ => released(&name).unwrap_or(&name),
+            };
+            self.export_instance(self.root_node, &name, exported)?;
         }
         Ok(())
     }
+}
+
+/// Whether the component may export the interface for interceptors. Few do, and only those are composed.
+fn mentions_interceptor(bytes: &[u8]) -> bool {
+    memmem::find(bytes, INTERCEPTOR.as_bytes()).is_some()
 }
 
 /// Whether the component contains other components with code, as the output of `wac` does.

@@ -20,9 +20,10 @@ pub(crate) use bindings::doorbuster::http::types::{
 };
 pub(crate) use filter_bindings::exports::doorbuster::http::filter::{Changes, Decision};
 pub(crate) use interceptor_bindings::exports::doorbuster::http::interceptor::{
-    Action, EarlyAnswer, Event, ResponseBody, ResponseHead, Sending,
+    Action, Content, EarlyAnswer, Event, Receiving, ResponseHead, Sending, Server,
 };
 
+use crate::http::ResponseBody;
 use crate::outbound::is_forbidden;
 
 mod bindings {
@@ -119,6 +120,34 @@ pub(crate) fn head_to_guest(request: &Request<WholeBody>) -> Head {
     }
 }
 
+/// The request to a server in place of that of a client: without what concerns only the connection of the
+/// client. The error says what is invalid.
+pub(crate) fn address(
+    request: Request<WholeBody>,
+    server: &Server,
+) -> Result<Request<WholeBody>, &'static str> {
+    let Server { scheme, authority, path_with_query } = server;
+    let (head, body) = request.into_parts();
+    let method = head.method.as_str();
+    let (method, uri) = request_target(method, Some(scheme), Some(authority), path_with_query)?;
+    // Middleware may have changed it.
+    check_length(&head.headers, body.data.len())?;
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = head.headers;
+    remove_forbidden(request.headers_mut());
+    Ok(request)
+}
+
+/// Removes the fields that components do not get.
+pub(crate) fn remove_forbidden(fields: &mut HeaderMap) {
+    let names: Vec<_> = fields.keys().filter(|name| is_forbidden(name)).cloned().collect();
+    for name in names {
+        fields.remove(name);
+    }
+}
+
 /// Applies the changes of middleware to a request. The error says what is invalid in them.
 pub(crate) fn change_request(
     request: &mut Request<WholeBody>,
@@ -133,7 +162,7 @@ pub(crate) fn change_request(
 
 /// Sets header fields of middleware in a response. The error says what is invalid then.
 pub(crate) fn change_response(
-    response: &mut Response<WholeBody>,
+    response: &mut Response<ResponseBody>,
     fields: Vec<u8>,
     is_head: bool,
 ) -> Result<(), Cow<'static, str>> {
@@ -141,9 +170,12 @@ pub(crate) fn change_response(
         return Ok(());
     }
     set_fields(response.headers_mut(), fields)?;
-    let trailers = response.body().trailers.as_ref().map_or(0, length_of);
+    let whole = response.body().whole();
+    let trailers = whole.and_then(|body| body.trailers.as_ref()).map_or(0, length_of);
     check_size(0, length_of(response.headers()), trailers)?;
-    Ok(check_announced(response, is_head)?)
+    let length = whole.map(|body| body.data.len());
+    let head = (response.status(), response.headers());
+    Ok(length.map_or(Ok(()), |length| check_announced(head, length, is_head))?)
 }
 
 /// Sets header fields of middleware. They replace those of the same names.
@@ -159,27 +191,29 @@ fn length_of(fields: &HeaderMap) -> usize {
 }
 
 /// Checks the announced length of a response. One without a body may announce another length.
-fn check_announced(response: &Response<WholeBody>, is_head: bool) -> Result<(), &'static str> {
-    let length = response.body().data.len();
-    if length == 0 && (is_head || response.status() == StatusCode::NOT_MODIFIED) {
+fn check_announced(
+    (status, headers): (StatusCode, &HeaderMap),
+    length: usize,
+    is_head: bool,
+) -> Result<(), &'static str> {
+    if length == 0 && (is_head || status == StatusCode::NOT_MODIFIED) {
         return Ok(());
     }
-    check_length(response.headers(), length)
+    check_length(headers, length)
 }
 
 /// The head of a response for middleware.
-pub(crate) fn response_head_to_guest(response: &Response<WholeBody>) -> ResponseHead {
+pub(crate) fn response_head_to_guest(response: &Response<ResponseBody>) -> ResponseHead {
     ResponseHead {
         status: response.status().as_u16(),
         headers: permitted(response.headers()),
-        body_bytes: response.body().data.len() as u64,
+        body_bytes: response.body().whole().map(|body| body.data.len() as u64),
     }
 }
 
-/// The body of a response for middleware.
-pub(crate) fn response_body_to_guest(response: &Response<WholeBody>) -> ResponseBody {
-    let body = response.body();
-    ResponseBody {
+/// A body for middleware.
+pub(crate) fn body_to_guest(body: &WholeBody) -> Content {
+    Content {
         data: body.data.to_vec(),
         trailers: body.trailers.as_ref().map(permitted).unwrap_or_default(),
     }
@@ -229,7 +263,8 @@ pub(crate) fn response_from_guest(
     let mut converted = Response::new(WholeBody { data: body.into(), trailers });
     *converted.status_mut() = status;
     *converted.headers_mut() = headers;
-    check_announced(&converted, is_head)?;
+    let length = converted.body().data.len();
+    check_announced((status, converted.headers()), length, is_head)?;
     Ok(converted)
 }
 

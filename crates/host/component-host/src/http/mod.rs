@@ -21,6 +21,7 @@ mod streamed;
 
 pub use body::RequestBody;
 pub use exchange::{Answer, Handler};
+pub(crate) use instances::ResponseBody;
 pub use metrics::Refusals;
 pub use problem::{problem, text};
 pub use serve::serve;

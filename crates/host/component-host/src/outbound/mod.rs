@@ -8,6 +8,7 @@ mod tls;
 mod whole;
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ::http::uri::{Authority, PathAndQuery, Scheme};
 use ::http::{HeaderName, Request, Response, Uri, header};
@@ -23,7 +24,7 @@ pub(crate) use client::Client;
 pub(crate) use denied::DeniedRequests;
 use silence_guard::SilenceGuard;
 pub use tls::ClientTls;
-pub(crate) use whole::HttpClient;
+pub(crate) use whole::{HttpClient, interrupted};
 
 use crate::Limits;
 use spin_app::CHAINING_DOMAIN;
@@ -88,23 +89,34 @@ impl WasiHttpHooks for Outbound {
             let requested = options.unwrap_or_default();
             let first_byte = requested.first_byte_timeout.map_or(max, |limit| limit.min(max));
             let between_bytes = requested.between_bytes_timeout.map_or(max, |limit| limit.min(max));
-            let sent = tokio::time::timeout(first_byte, outbound.send(request)).await;
-            let (response, mut guard) = sent.unwrap_or(Err(HttpError::HttpResponseTimeout))?;
-            guard.received();
-            let response = response.map(|body| {
-                let watched = body.map_frame(move |frame| {
-                    guard.received();
-                    frame
-                });
-                let timely = TimeoutBody::new(between_bytes, watched);
-                timely.map_err(body_failure).boxed_unsync()
-            });
+            let response = outbound.send_in_time(request, first_byte, between_bytes).await?;
             Ok((response, Box::new(async { Ok(()) }) as IoFuture))
         })
     }
 }
 
 impl Outbound {
+    /// Sends a request, with limits for the time until the head of the response, and between two parts of
+    /// its body.
+    async fn send_in_time(
+        &self,
+        request: Request<WasiBody>,
+        first_byte: Duration,
+        between_bytes: Duration,
+    ) -> Result<Response<WasiBody>, HttpError> {
+        let sent = tokio::time::timeout(first_byte, self.send(request)).await;
+        let (response, mut guard) = sent.unwrap_or(Err(HttpError::HttpResponseTimeout))?;
+        guard.received();
+        Ok(response.map(|body| {
+            let watched = body.map_frame(move |frame| {
+                guard.received();
+                frame
+            });
+            let timely = TimeoutBody::new(between_bytes, watched);
+            timely.map_err(body_failure).boxed_unsync()
+        }))
+    }
+
     /// Sends a request and waits for the head of the response, without a time limit.
     async fn send(
         &self,

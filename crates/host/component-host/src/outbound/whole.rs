@@ -6,7 +6,7 @@ use ::http::{Request, Response};
 use http_body_util::BodyExt as _;
 use http_text::BODY_BYTES_MAX;
 use wasmtime::component::{Accessor, HasData, Linker};
-use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::Outbound;
 use crate::capability::Capability;
@@ -57,6 +57,15 @@ impl client::HostWithStore<GuestState> for HttpClient {
 }
 
 impl Outbound {
+    /// Sends a request that a component has forwarded, and waits for the head of the response.
+    pub(crate) async fn forward(
+        &self,
+        request: Request<WholeBody>,
+    ) -> Result<Response<WasiBody>, SendError> {
+        let max = self.limits.outbound_timeout;
+        self.send_in_time(request.map(WholeBody::into_body), max, max).await.map_err(failure)
+    }
+
     /// Sends a request and waits for the complete response.
     async fn exchange(
         &self,
@@ -100,10 +109,8 @@ fn failure(error: HttpError) -> SendError {
         | HttpError::ConnectionWriteTimeout
         | HttpError::HttpResponseTimeout => SendError::ResponseTimeout,
         HttpError::HttpResponseBodySize(_) => SendError::ResponseTooLarge,
-        HttpError::TlsCertificateError => {
-            SendError::Other("the certificate of the server is not trusted".into())
-        }
-        HttpError::TlsProtocolError => SendError::Other("the TLS handshake failed".into()),
+        HttpError::TlsCertificateError => SendError::CertificateNotTrusted,
+        HttpError::TlsProtocolError | HttpError::TlsAlertReceived { .. } => SendError::TlsFailed,
         HttpError::InternalError(Some(text)) => SendError::Other(text),
         other => SendError::Other(other.to_string()),
     }
@@ -114,10 +121,17 @@ fn failure(error: HttpError) -> SendError {
 fn body_failure(error: CollectError) -> SendError {
     match error {
         CollectError::TooLong => SendError::ResponseTooLarge,
-        CollectError::Broken(HttpError::ConnectionReadTimeout | HttpError::HttpResponseTimeout) => {
+        CollectError::Broken(error) => interrupted(&error),
+    }
+}
+
+/// The failure of a response whose body has ended with this error.
+pub(crate) fn interrupted(error: &HttpError) -> SendError {
+    match error {
+        HttpError::ConnectionReadTimeout | HttpError::HttpResponseTimeout => {
             SendError::ResponseTimeout
         }
-        CollectError::Broken(_) => SendError::Interrupted,
+        _ => SendError::Interrupted,
     }
 }
 

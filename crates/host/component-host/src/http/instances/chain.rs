@@ -1,4 +1,4 @@
-//! Passes a complete request through middleware to the handler behind it.
+//! Passes a complete request through middleware to the handler behind it, or to another server.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -13,10 +13,13 @@ use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ExpirationError;
 
-use super::whole::{into_complete, lift};
+use super::response_body::{ResponseBody, into_response};
+use super::whole::lift;
+use crate::outbound::interrupted;
 use crate::whole::{
-    Action, Changes, Decision, EarlyAnswer, Event, Head, Sending, WholeBody, WholeResponse,
-    change_request, change_response, head_to_guest, response_body_to_guest, response_head_to_guest,
+    Action, Changes, Decision, EarlyAnswer, Event, Head, Receiving, SendError, Sending, WholeBody,
+    WholeResponse, address, body_to_guest, change_request, change_response, head_to_guest,
+    remove_forbidden, response_head_to_guest,
 };
 
 /// The most actions of a middleware for one request.
@@ -24,7 +27,10 @@ const ACTIONS_MAX: usize = 100;
 
 const NO_RESPONSE: &str = "middleware needs a response, and there is none";
 
-/// What a middleware exports.
+const WRONG_SERVER: &str = "a component that ends a chain must name the server of each request, and \
+                            middleware must not name one";
+
+/// What middleware, or a component that forwards requests, exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Filter,
@@ -32,10 +38,13 @@ pub(super) enum Kind {
 }
 
 /// The calls of one instance: of its middleware by their positions, from the outermost, and of its
-/// handler.
+/// handler. In place of the handler, an interceptor may forward requests; it has the last position.
 pub(super) trait Calls: Send + Sync {
     /// What the middleware at this position exports; `None` behind the last one.
     fn kind(&self, position: usize) -> Option<Kind>;
+
+    /// Whether the interceptor at this position forwards requests.
+    fn is_forwarding(&self, position: usize) -> bool;
 
     fn decide(
         &self,
@@ -60,6 +69,12 @@ pub(super) trait Calls: Send + Sync {
         &self,
         request: Request<WholeBody>,
     ) -> impl Future<Output = wasmtime::Result<WholeResponse>> + Send;
+
+    /// Sends a request to another server.
+    fn forward(
+        &self,
+        request: Request<WholeBody>,
+    ) -> impl Future<Output = Result<Response<WasiBody>, SendError>> + Send;
 
     /// Reports a failure of which the client does not learn.
     fn report(&self, error: &wasmtime::Error);
@@ -88,7 +103,7 @@ impl<C> Clone for Chain<'_, C> {
     }
 }
 
-type Passed = wasmtime::Result<Response<WholeBody>>;
+type Passed = wasmtime::Result<Response<ResponseBody>>;
 
 /// How a request ended.
 pub(super) struct Ended<'a> {
@@ -100,7 +115,7 @@ pub(super) struct Ended<'a> {
 
 /// How a request ended that was passed on.
 enum Sent {
-    Responded(Box<Response<WholeBody>>),
+    Responded(Box<Response<ResponseBody>>),
     Failed(wasmtime::Error),
     TimedOut,
     Cancelled,
@@ -133,7 +148,7 @@ pub(super) async fn run<'a, C: Calls + 'a>(
         Either::Right(((), _)) => (Err(ExpirationError.into()), false),
     };
     // `send` fails if the caller no longer waits.
-    let _ = answer.send(result.map(into_complete));
+    let _ = answer.send(result.map(into_response));
     if !in_time {
         return Ended { in_time, hanging: None };
     }
@@ -172,6 +187,14 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         response.inspect_err(|error| self.calls.report(error))
     }
 
+    /// Sends a request to another server, until nobody waits for the response any more.
+    async fn forward(self, request: Request<WholeBody>) -> Passed {
+        let forwarded = self.scope.run_until_cancelled(self.calls.forward(request)).await;
+        let mut response = forwarded.ok_or(ExpirationError)??;
+        remove_forbidden(response.headers_mut());
+        Ok(response.map(ResponseBody::Streamed))
+    }
+
     async fn filter(self, position: usize, mut request: Request<WholeBody>) -> Passed {
         match self.calls.decide(position, head_to_guest(&request)).await? {
             Decision::Answer(response) => lift(response, self.is_head),
@@ -207,7 +230,7 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                             Sent::Cancelled => {
                                 return self.cancel(position, exchange, ExpirationError).await;
                             }
-                            Sent::Failed(error) => Event::Failed(format!("{error:#}")),
+                            Sent::Failed(error) => Event::Failed(send_error(error)),
                             Sent::Responded(response) => {
                                 let head = response_head_to_guest(&response);
                                 last = Some(*response);
@@ -216,12 +239,24 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                         };
                         (exchange, event)
                     }
-                    Action::Receive(exchange) => {
-                        let event = match &last {
-                            Some(response) => Event::Body(response_body_to_guest(response)),
-                            None => Event::Failed(NO_RESPONSE.into()),
-                        };
-                        (exchange, event)
+                    Action::ReceiveRequest(Receiving { exchange, bytes_max }) => {
+                        let body = request.body();
+                        let is_permitted = body.data.len() as u64 <= bytes_max;
+                        (
+                            exchange,
+                            if is_permitted {
+                                Event::Body(body_to_guest(body))
+                            } else {
+                                Event::TooLong
+                            },
+                        )
+                    }
+                    Action::ReceiveResponse(Receiving { exchange, bytes_max }) => {
+                        let received = self.receive(&mut last, bytes_max);
+                        match self.scope.run_until_cancelled(received).await {
+                            Some(event) => (exchange, event),
+                            None => return self.cancel(position, exchange, ExpirationError).await,
+                        }
                     }
                     Action::Pass(fields) => {
                         let mut response = last.ok_or_else(|| wasmtime::Error::msg(NO_RESPONSE))?;
@@ -249,7 +284,8 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
             let error = wasmtime::format_err!("middleware takes more than {ACTIONS_MAX} actions");
             match action {
                 Action::Send(Sending { exchange, .. })
-                | Action::Receive(exchange)
+                | Action::ReceiveRequest(Receiving { exchange, .. })
+                | Action::ReceiveResponse(Receiving { exchange, .. })
                 | Action::AnswerFirst(EarlyAnswer { exchange, .. }) => {
                     self.cancel(position, exchange, error).await
                 }
@@ -259,6 +295,22 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
             }
         };
         followed.boxed()
+    }
+
+    /// Receives the body of the last response.
+    async fn receive(&self, last: &mut Option<Response<ResponseBody>>, bytes_max: u64) -> Event {
+        let Some(response) = last.take() else {
+            return Event::Failed(SendError::Other(NO_RESPONSE.into()));
+        };
+        let (head, mut body) = response.into_parts();
+        let event = match body.receive(&head.headers, bytes_max).await {
+            Ok(Some(body)) => Event::Body(body_to_guest(body)),
+            Ok(None) => Event::TooLong,
+            // There is no response any more.
+            Err(error) => return Event::Failed(interrupted(&error)),
+        };
+        *last = Some(Response::from_parts(head, body));
+        event
     }
 
     /// Ends an exchange for this reason, so that middleware drops what it has for it.
@@ -272,9 +324,12 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         Err(reason.into())
     }
 
-    /// Passes a request on, after a pause.
+    /// Sends a request, after a pause.
     async fn send(&self, position: usize, request: &Request<WholeBody>, sending: Sending) -> Sent {
-        let Sending { remove, insert, after_ms, timeout_ms, .. } = sending;
+        let Sending { server, remove, insert, after_ms, timeout_ms, .. } = sending;
+        if server.is_some() != self.calls.is_forwarding(position) {
+            return Sent::Failed(wasmtime::Error::msg(WRONG_SERVER));
+        }
         let mut request = request.clone();
         if let Err(fault) = change_request(&mut request, remove, insert) {
             return Sent::Failed(invalid(fault));
@@ -288,7 +343,15 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         }
         let scope = self.scope.child_token();
         let next = Self { scope: scope.clone(), ..self.clone() };
-        let mut response = next.call(position + 1, request);
+        let mut response = match server {
+            None => next.call(position + 1, request),
+            Some(server) => match address(request, &server) {
+                Ok(request) => next.forward(request).boxed(),
+                Err(fault) => {
+                    return Sent::Failed(SendError::InvalidRequest(fault.into()).into());
+                }
+            },
+        };
         let limit = async {
             match timeout_ms {
                 Some(limit) => tokio::time::sleep(Duration::from_millis(limit.into())).await,
@@ -329,6 +392,11 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         // It fails only if the request has ended already.
         let _ = self.rest.unbounded_send(work);
     }
+}
+
+/// The failure as the component gets it.
+fn send_error(error: wasmtime::Error) -> SendError {
+    error.downcast().unwrap_or_else(|error| SendError::Other(format!("{error:#}")))
 }
 
 fn invalid(fault: Cow<'static, str>) -> wasmtime::Error {

@@ -9,10 +9,12 @@ mod event_loop;
 mod handlers;
 mod instance;
 mod pool;
+mod response_body;
 mod schedule;
 mod whole;
 mod worker;
 
 pub(super) use pool::{InstanceFailed, InstanceRequest, NoInstance, Pool};
+pub(crate) use response_body::ResponseBody;
 pub(super) use whole::Complete;
 pub(super) use worker::new_pool;

@@ -1,5 +1,6 @@
-//! Calls of `doorbuster:http/handler`, and of `doorbuster:http/filter` and `doorbuster:http/interceptor`
-//! of the middleware before it: a complete request and its response, without streams.
+//! Calls of `doorbuster:http/handler`, of `doorbuster:http/filter` and `doorbuster:http/interceptor` of the
+//! middleware before it, and of `doorbuster:http/interceptor` of a component that forwards requests: a
+//! complete request and its response, without streams.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ExpirationError;
 
 use super::chain::{self, Calls, Ended, Kind};
-use crate::compose::{filter_name, guarded_handler_name, interceptor_name, middleware_before};
+use super::response_body::{ResponseBody, into_response};
+use crate::compose::{GUARDED_HANDLER, filter_name, interceptor_name};
 use crate::state::GuestState;
 use crate::whole::{
-    Action, Decision, Event, Head, WholeBody, WholeRequest, WholeResponse, request_to_guest,
-    response_from_guest,
+    Action, Decision, Event, Head, SendError, WholeBody, WholeRequest, WholeResponse,
+    request_to_guest, response_from_guest,
 };
 
 const HANDLER: &str = "doorbuster:http/handler@0.1.0";
@@ -30,7 +32,8 @@ const HANDLER: &str = "doorbuster:http/handler@0.1.0";
 pub(super) struct Functions {
     /// Those of the middleware, from the outermost.
     middleware: Arc<[Middleware]>,
-    handle: Handle,
+    /// That of the handler behind; `None` if the last of the middleware forwards requests instead.
+    handle: Option<Handle>,
 }
 
 enum Middleware {
@@ -48,7 +51,7 @@ pub(in crate::http) struct Complete;
 /// Where a component exports the interfaces.
 pub(super) struct Export {
     middleware: Vec<MiddlewareExport>,
-    handle: ComponentExportIndex,
+    handle: Option<ComponentExportIndex>,
 }
 
 enum MiddlewareExport {
@@ -57,19 +60,22 @@ enum MiddlewareExport {
 }
 
 impl Export {
-    /// `None` if the component does not export the interface. Fails if an export has another type.
+    /// `None` if the component does not export the interfaces. Fails if an export has another type.
     pub fn find(component: &Component) -> Result<Option<Self>, String> {
-        let ty = component.component_type();
-        let before = ty.exports(component.engine()).find_map(|(name, _)| middleware_before(name));
-        let name = before.map_or_else(|| HANDLER.into(), guarded_handler_name);
-        let Some(interface) = component.get_export_index(None, &name) else { return Ok(None) };
-        let middleware =
-            (0..before.unwrap_or(0)).map(|position| find_middleware(component, position));
-        let middleware = middleware.collect::<Result<_, _>>()?;
+        let mut middleware = Vec::new();
+        while let Some(found) = find_middleware(component, middleware.len())? {
+            middleware.push(found);
+        }
+        let name = if middleware.is_empty() { HANDLER } else { GUARDED_HANDLER };
         let signature = format!("({REQUEST}) -> {RESPONSE}");
-        let handle = find_function(component, &interface, "handle", &signature)
-            .map_err(|fault| format!("its export {HANDLER} {fault}"))?;
-        Ok(Some(Self { middleware, handle }))
+        let handle = component.get_export_index(None, name).map(|interface| {
+            find_function(component, &interface, "handle", &signature)
+                .map_err(|fault| format!("its export {HANDLER} {fault}"))
+        });
+        let handle = handle.transpose()?;
+        let is_complete = handle.is_some()
+            || matches!(middleware.last(), Some(MiddlewareExport::Interceptor { .. }));
+        Ok(is_complete.then_some(Self { middleware, handle }))
     }
 
     /// The functions of an instance.
@@ -90,29 +96,33 @@ impl Export {
             })
         });
         let middleware = middleware.collect::<wasmtime::Result<_>>()?;
-        Ok(Functions { middleware, handle: instance.get_typed_func(&mut store, self.handle)? })
+        let handle = self.handle.map(|handle| instance.get_typed_func(&mut store, handle));
+        Ok(Functions { middleware, handle: handle.transpose()? })
     }
 }
 
-/// The exports of the middleware at this position, from the outermost.
-fn find_middleware(component: &Component, position: usize) -> Result<MiddlewareExport, String> {
+/// The exports of the middleware at this position, from the outermost; `None` behind the last one.
+fn find_middleware(
+    component: &Component,
+    position: usize,
+) -> Result<Option<MiddlewareExport>, String> {
     let fault = |fault: String| format!("the interface of its middleware[{position}] {fault}");
     if let Some(filter) = component.get_export_index(None, filter_name(position)) {
         let decide = format!("({HEAD}) -> {}", decision());
         let decide = find_function(component, &filter, "decide", &decide).map_err(fault)?;
-        return Ok(MiddlewareExport::Filter(decide));
+        return Ok(Some(MiddlewareExport::Filter(decide)));
     }
-    let interceptor = component
-        .get_export_index(None, interceptor_name(position))
-        .ok_or_else(|| fault("is missing".into()))?;
+    let Some(interceptor) = component.get_export_index(None, interceptor_name(position)) else {
+        return Ok(None);
+    };
     let find = |name, params: &str| {
         let signature = format!("({params}) -> {}", action());
         find_function(component, &interceptor, name, &signature).map_err(fault)
     };
-    Ok(MiddlewareExport::Interceptor {
+    Ok(Some(MiddlewareExport::Interceptor {
         begin: find("begin", HEAD)?,
-        resume: find("resume", &format!("u64, {}", event()))?,
-    })
+        resume: find("resume", &format!("u64, {EVENT}"))?,
+    }))
 }
 
 /// A function of an exported interface, if it has this type.
@@ -151,19 +161,25 @@ fn decision() -> String {
 }
 
 fn action() -> String {
-    let sending = "{exchange: u64, remove: list<string>, insert: list<u8>, after-ms: u32, \
-                   timeout-ms: option<u32>}";
+    let server = "{scheme: string, authority: string, path-with-query: string}";
+    let sending = format!(
+        "{{exchange: u64, server: option<{server}>, remove: list<string>, insert: list<u8>, \
+         after-ms: u32, timeout-ms: option<u32>}}"
+    );
+    let receiving = "{exchange: u64, bytes-max: u64}";
     let early = format!("{{exchange: u64, response: {RESPONSE}}}");
     format!(
-        "<send({sending}), receive(u64), pass(list<u8>), answer({RESPONSE}), answer-first({early}), \
-         finish, fail(string)>"
+        "<send({sending}), receive-request({receiving}), receive-response({receiving}), \
+         pass(list<u8>), answer({RESPONSE}), answer-first({early}), finish, fail(string)>"
     )
 }
 
-fn event() -> &'static str {
-    "<response({status: u16, headers: list<u8>, body-bytes: u64}), failed(string), timed-out, \
-     body({data: list<u8>, trailers: list<u8>}), answered, cancelled>"
-}
+const EVENT: &str = "<response({status: u16, headers: list<u8>, body-bytes: option<u64>}), \
+                     failed(<denied, invalid-request(string), name-not-found, unreachable, \
+                     connection-refused, connection-timeout, certificate-not-trusted, tls-failed, \
+                     connection-limit, interrupted, response-timeout, response-too-large, \
+                     other(string)>), timed-out, body({data: list<u8>, trailers: list<u8>}), \
+                     too-long, answered, cancelled>";
 
 /// The name of a type that occurs in the interfaces.
 fn name_of(ty: &Type) -> String {
@@ -201,7 +217,7 @@ pub(super) struct Started {
 /// The first call for a request.
 enum First {
     /// That of the handler, if there is no middleware.
-    Handler { call: Call, is_head: bool },
+    Handler { handle: Handle, call: Call, is_head: bool },
     /// That of middleware, which is yet to be started.
     Middleware(Box<Request<WholeBody>>),
 }
@@ -213,13 +229,14 @@ impl Started {
         request: Request<WholeBody>,
         answer: oneshot::Sender<wasmtime::Result<Response<WasiBody>>>,
     ) -> wasmtime::Result<Self> {
-        let first = if functions.middleware.is_empty() {
-            let is_head = request.method() == Method::HEAD;
-            let request = (request_to_guest(request),);
-            let call = functions.handle.start_call_concurrent(store, request)?;
-            First::Handler { call, is_head }
-        } else {
-            First::Middleware(request.into())
+        let first = match &functions.handle {
+            Some(handle) if functions.middleware.is_empty() => {
+                let is_head = request.method() == Method::HEAD;
+                let request = (request_to_guest(request),);
+                let call = handle.start_call_concurrent(store, request)?;
+                First::Handler { handle: handle.clone(), call, is_head }
+            }
+            _ => First::Middleware(request.into()),
         };
         Ok(Self { functions: functions.clone(), first, answer })
     }
@@ -231,16 +248,16 @@ impl Started {
         expiration: impl Future<Output = ()>,
     ) -> wasmtime::Result<Ended<'a>> {
         let Self { functions, first, answer } = self;
-        let (call, is_head) = match first {
-            First::Handler { call, is_head } => (call, is_head),
+        let (handle, call, is_head) = match first {
+            First::Handler { handle, call, is_head } => (handle, call, is_head),
             First::Middleware(request) => {
                 let calls = InstanceCalls { accessor, functions };
                 return Ok(chain::run(calls, *request, answer, expiration).await);
             }
         };
         let response = async {
-            let (response,) = functions.handle.finish_call_concurrent(accessor, call).await?;
-            Ok(into_complete(lift(response, is_head)?))
+            let (response,) = handle.finish_call_concurrent(accessor, call).await?;
+            Ok(into_response(lift(response, is_head)?))
         };
         let (result, in_time) = match select(pin!(response), pin!(expiration)).await {
             Either::Left((result, _)) => (result, true),
@@ -264,6 +281,10 @@ impl Calls for InstanceCalls<'_> {
             Middleware::Filter(_) => Kind::Filter,
             Middleware::Interceptor { .. } => Kind::Interceptor,
         })
+    }
+
+    fn is_forwarding(&self, position: usize) -> bool {
+        self.functions.handle.is_none() && position + 1 == self.functions.middleware.len()
     }
 
     async fn decide(&self, position: usize, head: Head) -> wasmtime::Result<Decision> {
@@ -299,8 +320,13 @@ impl Calls for InstanceCalls<'_> {
     }
 
     async fn handle(&self, request: Request<WholeBody>) -> wasmtime::Result<WholeResponse> {
-        let request = (request_to_guest(request),);
-        Ok(self.functions.handle.call_concurrent(self.accessor, request).await?.0)
+        let handle = self.functions.handle.as_ref().ok_or_else(no_function)?;
+        Ok(handle.call_concurrent(self.accessor, (request_to_guest(request),)).await?.0)
+    }
+
+    async fn forward(&self, request: Request<WholeBody>) -> Result<Response<WasiBody>, SendError> {
+        let outbound = self.accessor.with(|mut store| store.get().outbound().clone());
+        outbound.forward(request).await
     }
 
     fn report(&self, error: &wasmtime::Error) {
@@ -311,20 +337,14 @@ impl Calls for InstanceCalls<'_> {
 }
 
 fn no_function() -> wasmtime::Error {
-    wasmtime::Error::msg("the middleware has no such function")
+    wasmtime::Error::msg("the component has no such function")
 }
 
 pub(super) fn lift(
     response: WholeResponse,
     is_head: bool,
-) -> wasmtime::Result<Response<WholeBody>> {
+) -> wasmtime::Result<Response<ResponseBody>> {
     response_from_guest(response, is_head)
+        .map(|response| response.map(Into::into))
         .map_err(|fault| wasmtime::format_err!("the response of {HANDLER} has {fault}"))
-}
-
-/// The response for the server.
-pub(super) fn into_complete(response: Response<WholeBody>) -> Response<WasiBody> {
-    let mut response = response.map(WholeBody::into_body);
-    response.extensions_mut().insert(Complete);
-    response
 }

@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep};
+use wasmtime_wasi_http::Error as HttpError;
 
 use super::*;
 
@@ -17,16 +18,24 @@ enum Fake {
     Interceptor(Act),
 }
 
-/// Middleware before a handler.
+/// The result of a request that was forwarded, after a time.
+type Server = fn() -> (Duration, Result<Response<WasiBody>, SendError>);
+
+/// Middleware before a handler, or before an interceptor that forwards requests to a server.
 struct Fakes {
     middleware: Vec<Fake>,
     handler: Handler,
+    server: Option<Server>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fakes {
     fn new(middleware: Vec<Fake>, handler: Handler) -> Self {
-        Self { middleware, handler, log: Arc::default() }
+        Self { middleware, handler, server: None, log: Arc::default() }
+    }
+
+    fn forwarding(middleware: Vec<Fake>, server: Server) -> Self {
+        Self { server: Some(server), ..Self::new(middleware, at_once) }
     }
 
     fn note(&self, text: String) -> usize {
@@ -42,6 +51,10 @@ impl Calls for Fakes {
             Fake::Filter(_) => Kind::Filter,
             Fake::Interceptor(_) => Kind::Interceptor,
         })
+    }
+
+    fn is_forwarding(&self, position: usize) -> bool {
+        self.server.is_some() && position + 1 == self.middleware.len()
     }
 
     async fn decide(&self, position: usize, _head: Head) -> wasmtime::Result<Decision> {
@@ -64,9 +77,10 @@ impl Calls for Fakes {
     ) -> wasmtime::Result<Action> {
         self.note(match &event {
             Event::Response(head) => format!("{position} gets {}", head.status),
-            Event::Failed(_) => format!("{position} gets a failure"),
+            Event::Failed(error) => format!("{position} gets the failure {error:?}"),
             Event::TimedOut => format!("{position} gets nothing"),
             Event::Body(body) => format!("{position} gets {} bytes", body.data.len()),
+            Event::TooLong => format!("{position} gets no body"),
             Event::Answered => format!("{position} goes on"),
             Event::Cancelled => format!("{position} is cancelled"),
         });
@@ -86,6 +100,15 @@ impl Calls for Fakes {
         let (time, response) = (self.handler)(calls);
         sleep(time).await;
         Ok(response)
+    }
+
+    async fn forward(&self, request: Request<WholeBody>) -> Result<Response<WasiBody>, SendError> {
+        let (uri, fields, body) = (request.uri(), request.headers(), &request.body().data);
+        self.note(format!("{uri} gets {fields:?} and {} bytes", body.len()));
+        let (time, result) = self.server.unwrap()();
+        sleep(time).await;
+        self.note("the server answers".into());
+        result
     }
 
     fn report(&self, error: &wasmtime::Error) {
@@ -153,7 +176,11 @@ fn hangs(_calls: usize) -> (Duration, WholeResponse) {
 
 fn sending(exchange: u64, insert: &str, timeout_ms: Option<u32>) -> Action {
     let (remove, insert) = (vec!["a".into()], insert.into());
-    Action::Send(Sending { exchange, remove, insert, after_ms: 0, timeout_ms })
+    Action::Send(Sending { exchange, server: None, remove, insert, after_ms: 0, timeout_ms })
+}
+
+fn receiving(exchange: u64, bytes_max: u64) -> Receiving {
+    Receiving { exchange, bytes_max }
 }
 
 fn early(response: WholeResponse) -> Action {
@@ -164,7 +191,7 @@ fn early(response: WholeResponse) -> Action {
 fn observe(_exchange: u64, event: Option<Event>) -> Action {
     match event {
         None => sending(1, "b: 2\r\n", None),
-        Some(Event::Failed(reason)) => Action::Fail(reason),
+        Some(Event::Failed(error)) => Action::Fail(error.to_string()),
         Some(_) => Action::Pass(b"x: observer\r\n".to_vec()),
     }
 }
@@ -195,7 +222,7 @@ async fn a_request_is_sent_again_as_it_was() {
         Some(Event::Response(head)) if head.status == 503 => {
             sending(exchange + 1, &format!("attempt: {exchange}\r\n"), None)
         }
-        Some(Event::Response(_)) => Action::Receive(9),
+        Some(Event::Response(_)) => Action::ReceiveResponse(receiving(9, 7)),
         Some(Event::Body(body)) => {
             Action::Answer(response(201, &format!("{} bytes", body.data.len())))
         }
@@ -247,6 +274,7 @@ fn repeat(exchange: u64, event: Option<Event>) -> Action {
     match event {
         Some(Event::TimedOut) if exchange < 3 => Action::Send(Sending {
             exchange: exchange + 1,
+            server: None,
             remove: Vec::new(),
             insert: Vec::new(),
             after_ms: 1_000,
@@ -310,7 +338,7 @@ async fn a_request_without_an_answer_takes_its_time() {
 /// Fails if there is no valid response.
 fn fail(event: Event) -> Action {
     match event {
-        Event::Failed(reason) => Action::Fail(reason),
+        Event::Failed(error) => Action::Fail(error.to_string()),
         _ => Action::Finish,
     }
 }
@@ -333,10 +361,11 @@ async fn invalid_responses_and_actions_are_failures() {
     let invalid = |_| (Duration::ZERO, response(99, ""));
     let text = failure(vec![Fake::Interceptor(observe)], invalid).await;
     assert!(text.contains("middleware has failed") && text.contains("an invalid status"), "{text}");
-    let cases: [(Act, &str); 8] = [
+    let cases: [(Act, &str); 9] = [
         (|_, _| sending(1, "", None), "more than 100 actions"),
         (|_, event| invalid_changes(event), "connection"),
-        (|_, event| event.map_or(Action::Receive(1), fail), "there is none"),
+        (|_, event| event.map_or(Action::ReceiveResponse(receiving(1, 1)), fail), "there is none"),
+        (|_, event| event.map_or_else(|| forwarding(1), fail), "must not name one"),
         (|_, _| Action::Pass(Vec::new()), "there is none"),
         (|_, _| Action::Finish, "there is none"),
         (|_, _| Action::Answer(response(99, "")), "an invalid status"),
@@ -357,4 +386,116 @@ async fn invalid_responses_and_actions_are_failures() {
     let ended =
         send(Fakes::new(vec![Fake::Interceptor(|_, _| sending(1, "", None))], at_once)).await;
     assert_eq!(ended.log.last().unwrap(), "0 is cancelled");
+}
+
+/// Sends a request to a server.
+fn forwarding(exchange: u64) -> Action {
+    Action::Send(Sending {
+        exchange,
+        server: Some(crate::whole::Server {
+            scheme: "http".into(),
+            authority: "server:1".into(),
+            path_with_query: "/b?c".into(),
+        }),
+        remove: vec!["a".into()],
+        insert: b"b: 2\r\n".to_vec(),
+        after_ms: 0,
+        timeout_ms: Some(2_000),
+    })
+}
+
+/// Forwards a request, and answers 502 or 504 without a response.
+fn forward(_exchange: u64, event: Option<Event>) -> Action {
+    match event {
+        None => forwarding(1),
+        Some(Event::Response(_)) => Action::Pass(Vec::new()),
+        Some(Event::TimedOut) => Action::Answer(response(504, "")),
+        Some(_) => Action::Answer(response(502, "")),
+    }
+}
+
+/// A response whose body is a stream, with a field that concerns only the connection.
+fn streams() -> (Duration, Result<Response<WasiBody>, SendError>) {
+    let pieces = ["a ", "stream"].map(|piece| Ok(http_body::Frame::data(piece.into())));
+    let body = http_body_util::StreamBody::new(futures::stream::iter(pieces)).boxed_unsync();
+    let mut response = Response::new(body);
+    response.headers_mut().insert("connection", "close".parse().unwrap());
+    (Duration::ZERO, Ok(response))
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_forwarded_to_servers() {
+    let order = || vec![Fake::Interceptor(observe), Fake::Interceptor(forward)];
+    let ended = send(Fakes::forwarding(order(), streams)).await;
+    assert!(!ended.answer.as_ref().unwrap().headers().contains_key("connection"));
+    assert_eq!(seen(ended.answer).await, (200, "observer".into(), "a stream".into()));
+    let forwarded = r#"http://server:1/b?c gets {"b": "2"} and 6 bytes"#;
+    let expected =
+        ["0 begins", "1 begins", forwarded, "the server answers", "1 gets 200", "0 gets 200"];
+    assert_eq!(ended.log, expected);
+    // The component gets the reason of a failure.
+    let refuses: Server = || (Duration::ZERO, Err(SendError::ConnectionRefused));
+    let ended = send(Fakes::forwarding(order(), refuses)).await;
+    assert_eq!(seen(ended.answer).await.0, 502);
+    let reason = "1 gets the failure SendError::ConnectionRefused";
+    assert!(ended.log.iter().any(|line| line == reason), "{:?}", ended.log);
+    // A server would wait for the rest of a body that is shorter than announced.
+    let lie: Act = |_, event| match event {
+        None => sending(1, "content-length: 9\r\n", None),
+        Some(_) => Action::Pass(Vec::new()),
+    };
+    let lying = vec![Fake::Interceptor(lie), Fake::Interceptor(forward)];
+    let ended = send(Fakes::forwarding(lying, streams)).await;
+    assert_eq!(seen(ended.answer).await.0, 502);
+    assert!(ended.log.iter().any(|line| line.contains("InvalidRequest")), "{:?}", ended.log);
+    assert!(!ended.log.iter().any(|line| line == "the server answers"), "{:?}", ended.log);
+    // A request without a response in time is cancelled.
+    let ended = send(Fakes::forwarding(order(), || (FOREVER, streams().1))).await;
+    assert_eq!(seen(ended.answer).await.0, 504);
+    assert_eq!((ended.answered.as_secs(), ended.ended.as_secs(), ended.hangs), (2, 2, false));
+    assert!(!ended.log.iter().any(|line| line == "the server answers"), "{:?}", ended.log);
+    // So is one for which nobody waits.
+    let patient = |exchange, event: Option<Event>| match forward(exchange, event) {
+        Action::Send(sending) => Action::Send(Sending { timeout_ms: None, ..sending }),
+        other => other,
+    };
+    let order = vec![Fake::Interceptor(limited), Fake::Interceptor(patient)];
+    let ended = send(Fakes::forwarding(order, || (FOREVER, streams().1))).await;
+    assert_eq!((ended.ended.as_secs(), ended.hangs), (2, false));
+    assert!(ended.log.contains(&"1 is cancelled".into()), "{:?}", ended.log);
+    // Without a server, there is nobody to handle the request.
+    let ended = send(Fakes::forwarding(vec![Fake::Interceptor(observe)], streams)).await;
+    let error = format!("{:#}", ended.answer.unwrap_err());
+    assert!(error.contains("must name the server"), "{error}");
+}
+
+#[tokio::test]
+async fn bodies_are_received_up_to_a_limit() {
+    let receive = |exchange, event| match (exchange, event) {
+        (_, None) => Action::ReceiveRequest(receiving(1, 5)),
+        (1, Some(Event::TooLong)) => Action::ReceiveRequest(receiving(2, 6)),
+        (2, Some(Event::Body(body))) if body.data == b"a body" => sending(3, "", None),
+        (3, Some(Event::Response(_))) => Action::ReceiveResponse(receiving(4, 7)),
+        (4, Some(Event::TooLong)) => Action::ReceiveResponse(receiving(5, 8)),
+        (5, Some(Event::Body(body))) if body.data == b"a stream" => Action::Pass(Vec::new()),
+        (exchange, _) => Action::Fail(exchange.to_string()),
+    };
+    let order = vec![Fake::Interceptor(receive), Fake::Interceptor(forward)];
+    let ended = send(Fakes::forwarding(order, streams)).await;
+    assert_eq!(seen(ended.answer).await, (200, String::new(), "a stream".into()));
+    // A body that ends early is a failure, and no response remains.
+    let cut: Server = || {
+        let frames = [Ok(http_body::Frame::data("a".into())), Err(HttpError::ConnectionTerminated)];
+        let body = http_body_util::StreamBody::new(futures::stream::iter(frames));
+        (Duration::ZERO, Ok(Response::new(body.boxed_unsync())))
+    };
+    let receive = |_, event| match event {
+        None => sending(1, "", None),
+        Some(Event::Response(_)) => Action::ReceiveResponse(receiving(2, 9)),
+        Some(Event::Failed(SendError::Interrupted)) => Action::Pass(Vec::new()),
+        Some(_) => Action::Finish,
+    };
+    let order = vec![Fake::Interceptor(receive), Fake::Interceptor(forward)];
+    let ended = send(Fakes::forwarding(order, cut)).await;
+    assert!(format!("{:#}", ended.answer.unwrap_err()).contains("there is none"));
 }
