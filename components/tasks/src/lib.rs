@@ -9,29 +9,25 @@ mod progress;
 mod resources;
 
 use background_tasks::{Preferences, Resource, TASK_HEADERS, named};
-use guest_http::{Changes, Decision, Headers, head, problem, send_answer, serve, serve_middleware};
-use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use guest_http::{Intercepted, Outcome, problem};
+use spin_sdk::wasip3::http::types::ErrorCode;
 
-guest_http::proxy!(handle);
+guest_http::interceptor!(handle);
 
-async fn handle(request: Request) -> Result<Response, ErrorCode> {
+async fn handle(request: Intercepted) -> Result<Outcome, ErrorCode> {
     let front = match front::front().await {
         Ok(front) => front,
-        Err(fault) => return send_answer(problem(&fault)),
+        Err(fault) => return Ok(problem(&fault).into()),
     };
-    let head = head(&request, Headers::All)?;
+    let head = request.head()?;
     let path = head.uri().path();
     if let Some(resource) = Resource::of(&front.config.prefix, path) {
-        let respond = async |request| resources::respond(front, resource, request).await;
-        return serve(request, Headers::All, respond).await;
+        return Ok(resources::respond(front, resource, request.into_request(head)).await.into());
     }
     let preferences = Preferences::of(head.headers());
     if front.config.is_task(head.method(), path, preferences.respond_async) {
-        let accept = async |request| accept::accept(front, request, preferences).await;
-        return serve(request, Headers::All, accept).await;
+        return Ok(accept::accept(front, request.into_request(head), preferences).await.into());
     }
     // Only the worker sets these.
-    let remove = named(head.headers(), &TASK_HEADERS);
-    let changes = Changes { remove, ..Changes::default() };
-    serve_middleware(request, async |_| Decision::Pass(changes)).await
+    Ok(request.pass_without(named(head.headers(), &TASK_HEADERS)).await?.into())
 }

@@ -115,7 +115,7 @@ async fn start(
     middleware: &[&str],
     variables: &[(&str, &str)],
 ) -> App {
-    let middleware = [&["marks-requests"], middleware].concat();
+    let middleware = [&["marks-requests"][..], middleware].concat();
     let entry = |name: &&str| {
         format!("{{ component = \"{name}\", inherit_configuration = [\"variables\"] }}")
     };

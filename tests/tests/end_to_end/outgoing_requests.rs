@@ -218,10 +218,10 @@ async fn a_server_with_a_trusted_certificate_gets_requests_over_tls() {
     is_same(&senders, &[("x-url", &older)], "", "\nHTTP/1.1 POST\n").await;
     let plain = answering("HTTP/1.1 400 Bad Request\r\n\r\n").await;
     let plain = format!("https://{plain}/");
-    is_same(&senders, &[("x-url", &plain)], "", "the TLS handshake failed").await;
+    is_same(&senders, &[("x-url", &plain)], "", "SendError::TlsFailed").await;
     // Other components do not trust it.
     let senders = both(limits).await;
-    is_same(&senders, &[("x-url", &newer)], "", "the certificate of the server").await;
+    is_same(&senders, &[("x-url", &newer)], "", "SendError::CertificateNotTrusted").await;
 }
 
 /// A server with TLS and these versions of HTTP, which answers each request with this body.

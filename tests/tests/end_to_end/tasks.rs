@@ -1,6 +1,9 @@
-//! Background tasks: `examples/tasks` with a service of the test, and then with its own.
+//! Background tasks: `examples/tasks` with a service of the test, and then with its own; with complete requests,
+//! and with streams.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -14,11 +17,15 @@ use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 use crate::event_ingest::captured;
 use crate::middleware::{authorization, key_set};
 
-/// A service that fails at `/reports/500`, and does not answer other requests. It notes the headers of all.
+/// What the service says in `Retry-After`.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// A service that fails at `/reports/500`, is not available for the first request to `/reports/503`, and does
+/// not answer other requests. It notes all of them, and when they came.
 #[derive(Clone)]
 struct Service {
     url: String,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<(Request, Instant)>>>,
 }
 
 impl Service {
@@ -34,37 +41,67 @@ impl Service {
     }
 
     async fn answer(self, request: Request) -> Response {
-        let fails = request.uri().path() == "/reports/500";
-        self.requests.lock().unwrap().push(request);
-        if !fails {
-            std::future::pending::<()>().await;
+        let path = request.uri().path().to_owned();
+        self.requests.lock().unwrap().push((request, Instant::now()));
+        let is_first = self.times(&path).len() == 1;
+        match &*path {
+            "/reports/500" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            "/reports/503" if is_first => {
+                let after = [("retry-after", RETRY_AFTER.as_secs().to_string())];
+                (StatusCode::SERVICE_UNAVAILABLE, after).into_response()
+            }
+            "/reports/503" => StatusCode::OK.into_response(),
+            _ => std::future::pending().await,
         }
-        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+
+    /// When the requests for this path came.
+    fn times(&self, path: &str) -> Vec<Instant> {
+        let requests = self.requests.lock().unwrap();
+        let of_path = requests.iter().filter(|(request, _)| request.uri().path() == path);
+        of_path.map(|(_, time)| *time).collect()
     }
 
     /// This header of each request for this path.
     fn headers(&self, path: &str, name: &str) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
-        let of_path = requests.iter().filter(|request| request.uri().path() == path);
-        of_path.map(|one| one.headers()[name].to_str().unwrap().to_owned()).collect()
+        let of_path = requests.iter().filter(|(request, _)| request.uri().path() == path);
+        of_path.map(|(one, _)| one.headers()[name].to_str().unwrap().to_owned()).collect()
     }
 }
 
-/// A client with a token.
+/// The header of a client that accepts events.
+const EVENTS: (&str, &str) = ("accept", "text/event-stream");
+
+/// A client with a token, whose requests are complete or streams.
 struct User {
     client: Client,
     authorization: String,
+    streamed: bool,
 }
 
 impl User {
     fn new(running: &Pipeline, subject: &str) -> Self {
         let claims = json!({"iss": "university", "aud": "students", "sub": subject});
-        Self { client: running.client(), authorization: authorization(claims) }
+        let authorization = authorization(claims);
+        Self { client: running.client(), authorization, streamed: false }
     }
 
+    /// The same client, whose requests are streams.
+    fn streamed(running: &Pipeline, subject: &str) -> Self {
+        Self { streamed: true, ..Self::new(running, subject) }
+    }
+
+    /// Sends a request. The outermost middleware says how the host has passed it on.
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let token = ("authorization", self.authorization.as_str());
-        self.client.send(method, path, &[&[token], headers].concat(), "").await.unwrap()
+        let mut all = vec![("authorization", self.authorization.as_str())];
+        all.extend_from_slice(headers);
+        all.extend(self.streamed.then_some(("expect", "100-continue")));
+        let answer = self.client.send(method, path, &all, "").await.unwrap();
+        // Events are sent at once to a client that accepts them.
+        let streamed = self.streamed || headers.contains(&EVENTS);
+        assert_eq!(answer.header("x-request"), mark(streamed), "{path}: {}", answer.text());
+        answer
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -87,6 +124,24 @@ impl User {
     }
 }
 
+fn mark(streamed: bool) -> &'static str {
+    if streamed { "streamed" } else { "complete" }
+}
+
+/// `examples/tasks` behind middleware that says how requests are passed on.
+fn manifest(folder: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(root().join("examples/tasks/spin.toml")).unwrap();
+    let mark = "dependencies.middleware = [\n    { component = \"marks-requests\", \
+                inherit_configuration = [\"variables\"] },";
+    let marked = text.replace("dependencies.middleware = [", mark);
+    assert_ne!(marked, text);
+    let component = "\n[component.marks-requests]\n\
+                     source = \"../../target/components/marks_requests.wasm\"\n";
+    let path = folder.join("spin.toml");
+    std::fs::write(&path, marked + component).unwrap();
+    path
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_handled_once_although_the_host_is_killed() {
     let kafka = shared_kafka();
@@ -95,7 +150,8 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
     ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new("tasks", 1)).await.unwrap();
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let service = Service::start().await;
-    let launch = Launch::new(root().join("examples/tasks/spin.toml"), &brokers, valkey.url(), "")
+    let folder = tempfile::tempdir_in(root().join("examples")).unwrap();
+    let launch = Launch::new(manifest(folder.path()), &brokers, valkey.url(), "")
         .variable("jwt_keys", &key_set().to_string())
         .variable("tasks_secret", "a secret of this test of 40 bytes ......")
         // No limit is reached on a busy machine, either.
@@ -118,6 +174,13 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
     assert_eq!(service.headers("/reports/500", "task-attempt"), ["1", "2", "3", "4", "5"]);
     assert_eq!(ada.get(&format!("{failing}/result")).await.status, 409);
 
+    // A service that is not available names the time for the next attempt.
+    let later = User::streamed(&running, "ada").order("503", "later").await;
+    assert_eq!(later.status, 202, "{}", later.text());
+    ada.wait(later.header("location"), "succeeded").await;
+    let times = service.times("/reports/503");
+    assert!(times.len() == 2 && times[1] - times[0] >= RETRY_AFTER, "{times:?}");
+
     // A task in progress, which only its subject sees.
     let slow = ada.order("2024", "slow").await.header("location").to_owned();
     let token = eventually("the request of the task", async || {
@@ -125,19 +188,24 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
     })
     .await;
     let headers = [("content-type", "application/json"), ("task-token", &*token)];
-    let report = |headers: Vec<(&'static str, String)>| {
-        let path = format!("{slow}/progress");
-        let client = running.client();
-        async move {
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
-            let body = r#"{"progress": 0.5, "message": "half"}"#;
-            client.send(Method::PUT, &path, &headers, body).await.unwrap()
-        }
+    let path = format!("{slow}/progress");
+    let report = async |headers: &[(&str, &str)], body: &str, streamed: bool| {
+        let expect = streamed.then_some(("expect", "100-continue"));
+        let headers: Vec<_> = headers.iter().copied().chain(expect).collect();
+        let body = body.to_owned();
+        let answer = running.client().send(Method::PUT, &path, &headers, body).await.unwrap();
+        assert_eq!(answer.header("x-request"), mark(streamed), "{}", answer.text());
+        answer
     };
-    let reported = report(headers.map(|(name, value)| (name, value.to_owned())).to_vec()).await;
-    assert_eq!(reported.json(), json!({"cancel_requested": false}), "{}", reported.text());
-    let forged = report(vec![("task-token", format!("x{token}"))]).await;
-    assert_eq!(forged.status, 403);
+    let half = r#"{"progress": 0.5, "message": "half"}"#;
+    for streamed in [false, true] {
+        let reported = report(&headers, half, streamed).await;
+        assert_eq!(reported.json(), json!({"cancel_requested": false}), "{}", reported.text());
+        let forged = report(&[("task-token", &*format!("x{token}"))], half, streamed).await;
+        assert_eq!(forged.status, 403);
+        let long = report(&headers, &half.replace("half", &"x".repeat(5_000)), streamed).await;
+        assert_eq!(long.status, 413, "{}", long.text());
+    }
     let status = ada.get(&slow).await.json();
     assert_eq!((&status["state"], &status["progress"]), (&"running".into(), &0.5.into()));
     for (method, path) in [
@@ -146,7 +214,9 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
         (Method::GET, format!("{slow}/result")),
         (Method::GET, format!("{slow}/events")),
     ] {
-        assert_eq!(bob.send(method, &path, &[]).await.status, 404, "{path}");
+        for bob in [&bob, &User::streamed(&running, "bob")] {
+            assert_eq!(bob.send(method.clone(), &path, &[]).await.status, 404, "{path}");
+        }
     }
 
     // A task that is cancelled before its turn.
@@ -166,42 +236,48 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
     })
     .await;
     ada.wait(&slow, "succeeded").await;
-    let result = ada.get(&format!("{slow}/result")).await;
-    let id = slow.trim_start_matches("/tasks/");
-    let expected = json!({"year": 2024, "parts": 4, "idempotency_key": id, "attempt": "2"});
-    assert_eq!((result.status.as_u16(), result.json()), (200, expected), "{}", running.log());
-    assert_eq!(result.header("content-type"), "application/json");
-    assert_eq!(service.headers("/reports/2024", "idempotency-key"), [id]);
-    let events = ada.get(&format!("{slow}/events")).await;
-    assert_eq!(events.header("content-type"), "text/event-stream");
-    let last = events.text();
-    assert!(last.contains("event: status") && last.contains(r#""state":"succeeded""#), "{last}");
-    let seen = last.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
-    let events = ada.send(Method::GET, &format!("{slow}/events"), &[("last-event-id", seen)]).await;
-    assert_eq!(events.status, 204);
+    for ada in [&ada, &User::streamed(&running, "ada")] {
+        let result = ada.get(&format!("{slow}/result")).await;
+        let id = slow.trim_start_matches("/tasks/");
+        let expected = json!({"year": 2024, "parts": 4, "idempotency_key": id, "attempt": "2"});
+        assert_eq!((result.status.as_u16(), result.json()), (200, expected), "{}", running.log());
+        assert_eq!(result.header("content-type"), "application/json");
+        assert_eq!(service.headers("/reports/2024", "idempotency-key"), [id]);
+        let events = ada.get(&format!("{slow}/events")).await;
+        assert_eq!(events.header("content-type"), "text/event-stream");
+        let last = events.text();
+        assert!(
+            last.contains("event: status") && last.contains(r#""state":"succeeded""#),
+            "{last}"
+        );
+        let seen = last.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+        let events =
+            ada.send(Method::GET, &format!("{slow}/events"), &[("last-event-id", seen)]).await;
+        assert_eq!(events.status, 204);
 
-    // The same key is the same task; without the preference, the service answers.
-    let again = ada.order("2024", "slow").await;
-    assert_eq!((again.status.as_u16(), again.header("location")), (202, &*slow));
-    assert_eq!(ada.order("2023", "slow").await.status, 422);
-    assert_eq!(ada.get(&unwanted).await.json()["attempt"], Value::Null);
-    let direct = ada.send(Method::POST, "/reports/2022", &[("task-id", "forged")]).await;
-    assert_eq!((direct.status.as_u16(), &direct.json()["year"]), (200, &2022.into()));
-    let late = ada.send(Method::DELETE, &slow, &[]).await;
-    assert_eq!(late.status, 409);
-    assert_eq!(ada.send(Method::PUT, &slow, &[]).await.header("allow"), "GET, HEAD, DELETE");
-    let encoded = slow.replace("/tasks/", "/%74asks/");
-    assert_eq!(ada.get(&encoded).await.status, 200);
-    // The public rule for `PUT` applies to this path, so nothing behind `tasks` may get the request.
-    let unauthenticated = running.client().send(Method::PUT, &encoded, &[], "").await.unwrap();
-    assert_eq!(unauthenticated.status, 405);
-    let nobody = User::new(&running, "");
-    assert_eq!(nobody.order("2020", "slow").await.status, 403);
+        // The same key is the same task; without the preference, the service answers.
+        let again = ada.order("2024", "slow").await;
+        assert_eq!((again.status.as_u16(), again.header("location")), (202, &*slow));
+        assert_eq!(ada.order("2023", "slow").await.status, 422);
+        assert_eq!(ada.get(&unwanted).await.json()["attempt"], Value::Null);
+        let direct = ada.send(Method::POST, "/reports/2022", &[("task-id", "forged")]).await;
+        assert_eq!((direct.status.as_u16(), &direct.json()["year"]), (200, &2022.into()));
+        let late = ada.send(Method::DELETE, &slow, &[]).await;
+        assert_eq!(late.status, 409);
+        assert_eq!(ada.send(Method::PUT, &slow, &[]).await.header("allow"), "GET, HEAD, DELETE");
+        let encoded = slow.replace("/tasks/", "/%74asks/");
+        assert_eq!(ada.get(&encoded).await.status, 200);
+        // The public rule for `PUT` applies to this path, so nothing behind `tasks` may get the request.
+        let unauthenticated = running.client().send(Method::PUT, &encoded, &[], "").await.unwrap();
+        assert_eq!(unauthenticated.status, 405);
+        let nobody = User { streamed: ada.streamed, ..User::new(&running, "") };
+        assert_eq!(nobody.order("2020", "slow").await.status, 403);
+    }
 
     // The service reports its progress through the gateway, and stops when it is told to.
     let stopped = ada.order("2021?parts=100", "stopped").await.header("location").to_owned();
     let path = format!("{stopped}/events");
-    let stream = ada.get(&path);
+    let stream = ada.send(Method::GET, &path, &[EVENTS]);
     let cancel = async {
         eventually("progress", async || {
             let status = ada.get(&stopped).await.json();

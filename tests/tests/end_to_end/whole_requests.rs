@@ -17,6 +17,7 @@ async fn a_complete_request_is_passed_without_streams() {
         ("POST / HTTP/1.1\r\ncontent-length: 2", "ab", "whole"),
         ("POST / HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue", "ab", "streamed"),
         ("GET / HTTP/1.1\r\nexpect: 100-continue", "", "streamed"),
+        ("GET / HTTP/1.1\r\naccept: text/event-stream", "", "streamed"),
         ("POST / HTTP/1.1\r\ntransfer-encoding: chunked", "2\r\nab\r\n0\r\n\r\n", "streamed"),
     ] {
         let request = format!("{head}\r\nhost: a\r\nconnection: close\r\n\r\n{body}");

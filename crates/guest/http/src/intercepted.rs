@@ -18,10 +18,11 @@ use spin_sdk::wasip3::http::types::{
 use crate::body::{Answer, FullBody};
 use crate::failure::error_code;
 use crate::interceptor::{Event, ResponseHead, Server, WholeHead};
-use crate::middleware::{Head, changed_response, head_of, next};
+use crate::middleware::{self, Head, changed_request, changed_response, head_of, next};
 use crate::outline::{Buffered, Outline, buffer, needs_no_content};
+use crate::reply::{BodyStream, Reply};
 use crate::response::{Received, receive_response, response_head};
-use crate::serve::{Headers, head, send_answer};
+use crate::serve::{self, Headers, head, send_answer, send_reply};
 use crate::suspend::{Ask, Link, SendRequest};
 use crate::upload::{End, Observed, Upload};
 use crate::write::internal;
@@ -38,6 +39,9 @@ enum Request {
 pub enum Outcome {
     /// It is answered.
     Answer(Answer),
+    /// It is answered with a stream. The answer to a complete request has everything that the stream has until
+    /// its end, at most 1 MiB.
+    Streamed(Response<BodyStream>),
     /// It was passed on, and this is the response.
     Passed(NextResponse),
     /// It is answered, and then there is more to do.
@@ -47,6 +51,15 @@ pub enum Outcome {
 impl From<Answer> for Outcome {
     fn from(answer: Answer) -> Self {
         Self::Answer(answer)
+    }
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Full(answer) => Self::Answer(answer),
+            Reply::Streamed(response) => Self::Streamed(response),
+        }
     }
 }
 
@@ -191,6 +204,29 @@ impl Intercepted {
             Request::Streamed(request) => next(request).await.map(NextResponse::streamed),
             Request::Whole(_, link) => link.send(SendRequest::default()).await.into_result(),
         }
+    }
+
+    /// Passes the request on without the headers with these names.
+    pub async fn pass_without(self, names: Vec<HeaderName>) -> Result<NextResponse, ErrorCode> {
+        match self.0 {
+            Request::Streamed(request) => {
+                let changes = middleware::Changes { remove: names, ..Default::default() };
+                next(changed_request(request, &changes)?).await.map(NextResponse::streamed)
+            }
+            Request::Whole(_, link) => {
+                let remove = names.iter().map(|name| name.as_str().into()).collect();
+                let changes = Changes { remove, ..Changes::default() };
+                link.send(SendRequest { changes, ..SendRequest::default() }).await.into_result()
+            }
+        }
+    }
+
+    /// The request with its body, to be answered. `head` is that of the request.
+    pub fn into_request(self, head: Head) -> serve::Request {
+        head.map(|()| match self.0 {
+            Request::Streamed(request) => request.into(),
+            Request::Whole(_, link) => link.into(),
+        })
     }
 
     /// Passes the request on, and observes how it ends. `limit` is the time for the next component to
@@ -470,6 +506,7 @@ where
 {
     match handle(Intercepted::streamed(request)).await? {
         Outcome::Answer(answer) => send_answer(answer),
+        Outcome::Streamed(response) => send_reply(Reply::Streamed(response)),
         Outcome::Passed(response) => response.into_stream(),
         Outcome::AnswerFirst(answer, work) => {
             spin_sdk::wit_bindgen::spawn(work);

@@ -56,7 +56,10 @@ pub async fn next(request: HostRequest) -> Result<HostResponse, ErrorCode> {
     response.body_mut().take_unstarted().ok_or_else(|| internal("the response was read"))
 }
 
-fn changed_request(request: HostRequest, changes: &Changes) -> Result<HostRequest, ErrorCode> {
+pub(crate) fn changed_request(
+    request: HostRequest,
+    changes: &Changes,
+) -> Result<HostRequest, ErrorCode> {
     if changes.remove.is_empty() && changes.insert.is_empty() {
         return Ok(request);
     }

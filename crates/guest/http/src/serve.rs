@@ -4,6 +4,8 @@
 //! The conversion of the SDK reads all parts of a request. This one reads only those that the
 //! components use, with fewer calls of the host.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -15,8 +17,10 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response 
 use spin_sdk::wasip3::wit_future;
 
 use crate::body::{Answer, all_fields, from_fields, to_fields};
+use crate::interceptor::Event;
 use crate::read::{Incoming, ReadError};
 use crate::reply::Reply;
+use crate::suspend::{Ask, Link};
 use crate::whole::handler::{Request as WholeRequest, Response as WholeResponse};
 use crate::write::{internal, write, write_stream};
 
@@ -26,13 +30,25 @@ pub type Request = http::Request<IncomingBody>;
 /// A body that has not been read, or the whole body.
 pub struct IncomingBody(Source);
 
+impl From<HostRequest> for IncomingBody {
+    fn from(request: HostRequest) -> Self {
+        Self(Source::Stream(request))
+    }
+}
+
+impl From<Rc<Link>> for IncomingBody {
+    fn from(link: Rc<Link>) -> Self {
+        Self(Source::Exchange(link))
+    }
+}
+
 impl IncomingBody {
     /// The authority of the request, `host[:port]`; `None` if the request is complete, because the
     /// components with such requests do not need it.
     pub fn authority(&self) -> Option<String> {
         match &self.0 {
             Source::Stream(request) => request.get_authority(),
-            Source::Whole(_) => None,
+            Source::Whole(_) | Source::Exchange(_) => None,
         }
     }
 }
@@ -40,6 +56,8 @@ impl IncomingBody {
 enum Source {
     Stream(HostRequest),
     Whole(Bytes),
+    /// The host has the body.
+    Exchange(Rc<Link>),
 }
 
 /// The headers of a request that the components use.
@@ -77,7 +95,7 @@ pub fn send_answer(answer: Answer) -> Result<HostResponse, ErrorCode> {
     send_reply(answer.into())
 }
 
-fn send_reply(reply: Reply) -> Result<HostResponse, ErrorCode> {
+pub(crate) fn send_reply(reply: Reply) -> Result<HostResponse, ErrorCode> {
     let (response, work) = respond(reply)?;
     spin_sdk::wit_bindgen::spawn(work);
     Ok(response)
@@ -107,7 +125,7 @@ fn respond(reply: Reply) -> Result<(HostResponse, LocalBoxFuture<'static, ()>), 
 }
 
 fn receive(request: HostRequest, headers: Headers) -> Result<Request, ErrorCode> {
-    Ok(head(&request, headers)?.map(|()| IncomingBody(Source::Stream(request))))
+    Ok(head(&request, headers)?.map(|()| request.into()))
 }
 
 /// The head of a request.
@@ -182,6 +200,13 @@ pub async fn read_body(
         Source::Stream(request) => request,
         Source::Whole(data) if data.len() > bytes_max => return Err(body_too_large(bytes_max)),
         Source::Whole(data) => return Ok(data),
+        Source::Exchange(link) => {
+            return match link.ask(Ask::ReceiveRequest(bytes_max)).await {
+                Event::Body(body) => Ok(body.data.into()),
+                Event::TooLong => Err(body_too_large(bytes_max)),
+                _ => Err(body_broken()),
+            };
+        }
     };
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostRequest::consume_body(request, result);

@@ -12,14 +12,18 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use http_text::to_lines;
+use futures::{FutureExt as _, StreamExt as _};
+use http::Response;
+use http_text::{BODY_BYTES_MAX, to_lines};
 use spin_sdk::wasip3::http::types::ErrorCode;
 
+use crate::body::Answer;
 use crate::intercepted::{Changes, Intercepted, Outcome};
 use crate::interceptor::{Action, EarlyAnswer, Event, Receiving, Sending, Server, WholeHead};
+use crate::reply::BodyStream;
 use crate::serve::to_whole;
+use crate::write::internal;
 
 thread_local! {
     static SUSPENDED: RefCell<AllSuspended> = RefCell::default();
@@ -51,6 +55,8 @@ pub(crate) struct Link {
 pub(crate) enum Ask {
     /// To send the request.
     Send(SendRequest),
+    /// To return the body of the request, if it has at most this many bytes.
+    ReceiveRequest(usize),
     /// To return the body of the last response, if it has at most this many bytes.
     ReceiveResponse(usize),
 }
@@ -118,6 +124,7 @@ impl Suspended {
         })
         .await;
         match step {
+            Step::Asked(Ask::ReceiveRequest(max)) => Action::ReceiveRequest(self.receiving(max)),
             Step::Asked(Ask::ReceiveResponse(max)) => Action::ReceiveResponse(self.receiving(max)),
             Step::Asked(Ask::Send(SendRequest { server, changes, pause, limit })) => {
                 Action::Send(Sending {
@@ -136,6 +143,10 @@ impl Suspended {
                 let exchange = Self { work, link: self.link }.suspend();
                 Action::AnswerFirst(EarlyAnswer { exchange, response: to_whole(answer) })
             }
+            Step::Ended(Ok(Some(Outcome::Streamed(response)))) => match complete(response).await {
+                Ok(answer) => Action::Answer(to_whole(answer)),
+                Err(error) => Action::Fail(error.to_string()),
+            },
             Step::Ended(Ok(Some(Outcome::Passed(response)))) => match response.into_changes() {
                 Ok(set) => Action::Pass(set),
                 Err(error) => Action::Fail(error.to_string()),
@@ -156,6 +167,19 @@ impl Suspended {
             own.last
         })
     }
+}
+
+/// The complete response to a request that has no stream for it.
+async fn complete(response: Response<BodyStream>) -> Result<Answer, ErrorCode> {
+    let (head, mut stream) = response.into_parts();
+    let mut data = Vec::new();
+    while let Some(piece) = stream.next().await {
+        data.extend_from_slice(&piece);
+        if data.len() > BODY_BYTES_MAX {
+            return Err(internal("the response is longer than a complete one may be"));
+        }
+    }
+    Ok(Response::from_parts(head, data.into()))
 }
 
 fn milliseconds(time: Duration) -> u32 {

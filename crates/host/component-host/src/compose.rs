@@ -299,7 +299,7 @@ impl<'a> Composer<'a> {
         let interceptor = self.is_forwarding().then(|| interceptor_name(0));
         for name in exports.keys().cloned().collect::<Vec<_>>() {
             let exported = match &interceptor {
-                Some(interceptor) if name == INTERCEPTOR => interceptor,
+                Some(interceptor) if name == INTERCEPTOR => interceptor.as_str(),
                 // The host looks up the exports of a release candidate of WASI 0.3 under the release's
                 // name.
                 _ => released(&name).unwrap_or(&name),

@@ -242,14 +242,11 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                     Action::ReceiveRequest(Receiving { exchange, bytes_max }) => {
                         let body = request.body();
                         let is_permitted = body.data.len() as u64 <= bytes_max;
-                        (
-                            exchange,
-                            if is_permitted {
-                                Event::Body(body_to_guest(body))
-                            } else {
-                                Event::TooLong
-                            },
-                        )
+                        let event = match is_permitted {
+                            true => Event::Body(body_to_guest(body)),
+                            false => Event::TooLong,
+                        };
+                        (exchange, event)
                     }
                     Action::ReceiveResponse(Receiving { exchange, bytes_max }) => {
                         let received = self.receive(&mut last, bytes_max);
@@ -362,6 +359,8 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
             biased;
             passed = &mut response => return match passed {
                 Ok(response) => Sent::Responded(Box::new(response)),
+                // What is behind ends at the same time.
+                Err(_) if self.scope.is_cancelled() => Sent::Cancelled,
                 Err(error) => Sent::Failed(error),
             },
             () = self.scope.cancelled() => Sent::Cancelled,

@@ -2,6 +2,7 @@
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use http::header::ACCEPT;
 use tokio::time::Sleep;
 use wasmtime::component::{Accessor, Func, InstancePre};
 use wasmtime::{AsContextMut as _, Store};
@@ -94,12 +95,12 @@ impl Handlers {
         expiration: Sleep,
     ) -> wasmtime::Result<BoxFuture<'a, wasmtime::Result<Ended<'a>>>> {
         let request = match (request, &self.whole) {
-            (InstanceRequest::Whole(request), Some(functions)) => {
+            (InstanceRequest::Whole(request), Some(functions)) if !wants_events(&request) => {
                 let started =
                     accessor.with(|store| Started::new(store, functions, request, answer))?;
                 return Ok(started.run(accessor, expiration).boxed());
             }
-            (InstanceRequest::Whole(request), None) => request.map(|body| body.into_body()),
+            (InstanceRequest::Whole(request), _) => request.map(|body| body.into_body()),
             (InstanceRequest::Streamed(request), _) => request,
         };
         let prepared = accessor.with(|mut store| {
@@ -108,5 +109,39 @@ impl Handlers {
         })?;
         let ended = prepared.run(accessor, expiration);
         Ok(ended.map_ok(|in_time| Ended { in_time, hanging: None }).boxed())
+    }
+}
+
+/// Whether the client accepts server-sent events, which a complete response would delay.
+fn wants_events<B>(request: &http::Request<B>) -> bool {
+    let values = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = values.flat_map(|value| value.split(','));
+    types.any(|item| {
+        let media_type = item.split(';').next().unwrap_or_default();
+        media_type.trim().eq_ignore_ascii_case("text/event-stream")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_accepts_events_gets_them_as_a_stream() {
+        for (values, expected) in [
+            (&["text/event-stream"][..], true),
+            (&["text/html, Text/Event-Stream ; q=0.5"], true),
+            (&["*/*", "text/event-stream"], true),
+            (&[], false),
+            (&["*/*"], false),
+            (&["text/*, text/event-streams"], false),
+            (&["text/html;a=text/event-stream"], false),
+        ] {
+            let mut request = http::Request::new(());
+            for value in values {
+                request.headers_mut().append(ACCEPT, value.parse().unwrap());
+            }
+            assert_eq!(wants_events(&request), expected, "{values:?}");
+        }
     }
 }

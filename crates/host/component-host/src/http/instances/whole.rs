@@ -234,7 +234,7 @@ impl Started {
                 let is_head = request.method() == Method::HEAD;
                 let request = (request_to_guest(request),);
                 let call = handle.start_call_concurrent(store, request)?;
-                First::Handler { handle: handle.clone(), call, is_head }
+                First::Handler { handle: *handle, call, is_head }
             }
             _ => First::Middleware(request.into()),
         };

@@ -471,7 +471,7 @@ async fn requests_are_forwarded_to_servers() {
 
 #[tokio::test]
 async fn bodies_are_received_up_to_a_limit() {
-    let receive = |exchange, event| match (exchange, event) {
+    let receive = |exchange: u64, event| match (exchange, event) {
         (_, None) => Action::ReceiveRequest(receiving(1, 5)),
         (1, Some(Event::TooLong)) => Action::ReceiveRequest(receiving(2, 6)),
         (2, Some(Event::Body(body))) if body.data == b"a body" => sending(3, "", None),
