@@ -5,7 +5,7 @@ use guest_http::{Answer, answer, report};
 use http::{HeaderValue, StatusCode, header};
 use intake::{IntakeError, Problem, RETRY_AFTER_SECONDS};
 
-/// The status of a task. If it may change, the client is told when to ask again.
+/// The status of a task, with `Retry-After` if it may change.
 pub fn status(code: StatusCode, status: &TaskStatus) -> Answer {
     let mut answer = uncached(answer(code, "application/json", status.to_json()));
     if !status.state.is_last() {

@@ -51,7 +51,7 @@ impl Slot {
     fn take(subject: &str) -> Result<Self, Problem> {
         VIEWERS.with_borrow_mut(|viewers| {
             let of_subject = viewers.get(subject).copied().unwrap_or(0);
-            // Without subjects, nobody can be told from others.
+            // Clients without a subject cannot be distinguished.
             let is_one_too_many = !subject.is_empty() && of_subject >= VIEWERS_OF_SUBJECT_MAX;
             if is_one_too_many || viewers.values().sum::<usize>() >= VIEWERS_MAX {
                 let detail = "too many clients wait for events; retry later";

@@ -96,7 +96,7 @@ where
 pub async fn resume_exchange(id: u64, event: Event) -> Action {
     let exchange = SUSPENDED.with_borrow_mut(|own| own.suspended.remove(&id));
     let Some(exchange) = exchange else { return Action::Fail("there is no such exchange".into()) };
-    // As with streams, the function is dropped if nobody waits for it.
+    // As with streams, the function is dropped when its result is no longer needed.
     if matches!(event, Event::Cancelled) {
         return Action::Finish;
     }

@@ -87,8 +87,8 @@ struct Chain<'a, C> {
     /// Takes what goes on without the client: calls that cannot be cancelled, and work after an
     /// answer.
     rest: mpsc::UnboundedSender<BoxFuture<'a, ()>>,
-    /// Cancelled when nobody waits for the response any more: when the time of the request, or a time
-    /// limit of middleware before, has passed. Exchanges end then.
+    /// Cancelled when the response is no longer needed: when the time of the request, or a time limit of
+    /// middleware before, has passed. Exchanges end then.
     scope: CancellationToken,
 }
 
@@ -187,7 +187,7 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         response.inspect_err(|error| self.calls.report(error))
     }
 
-    /// Sends a request to another server, until nobody waits for the response any more.
+    /// Sends a request to another server, as long as the response is needed.
     async fn forward(self, request: Request<WholeBody>) -> Passed {
         let forwarded = self.scope.run_until_cancelled(self.calls.forward(request)).await;
         let mut response = forwarded.ok_or(ExpirationError)??;
@@ -269,7 +269,7 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                         let error = wasmtime::Error::msg("middleware answers a request twice");
                         return self.cancel(position, exchange, error).await;
                     }
-                    // Nobody gets this.
+                    // The client already has its answer, so this response is dropped.
                     Action::Finish if is_answered => return Ok(Response::default()),
                     Action::Finish => return Err(wasmtime::Error::msg(NO_RESPONSE)),
                     Action::Fail(reason) => {

@@ -454,7 +454,7 @@ async fn requests_are_forwarded_to_servers() {
     assert_eq!(seen(ended.answer).await.0, 504);
     assert_eq!((ended.answered.as_secs(), ended.ended.as_secs(), ended.hangs), (2, 2, false));
     assert!(!ended.log.iter().any(|line| line == "the server answers"), "{:?}", ended.log);
-    // So is one for which nobody waits.
+    // So is a request whose response is no longer needed.
     let patient = |exchange, event: Option<Event>| match forward(exchange, event) {
         Action::Send(sending) => Action::Send(Sending { timeout_ms: None, ..sending }),
         other => other,
@@ -463,7 +463,7 @@ async fn requests_are_forwarded_to_servers() {
     let ended = send(Fakes::forwarding(order, || (FOREVER, streams().1))).await;
     assert_eq!((ended.ended.as_secs(), ended.hangs), (2, false));
     assert!(ended.log.contains(&"1 is cancelled".into()), "{:?}", ended.log);
-    // Without a server, there is nobody to handle the request.
+    // There is no handler behind it, so it must name a server.
     let ended = send(Fakes::forwarding(vec![Fake::Interceptor(observe)], streams)).await;
     let error = format!("{:#}", ended.answer.unwrap_err());
     assert!(error.contains("must name the server"), "{error}");
