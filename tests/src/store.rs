@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 
@@ -52,6 +52,21 @@ impl Store {
     /// All values of a list.
     pub async fn list(&self, key: &str) -> Result<Vec<String>> {
         Ok(self.0.clone().lrange(key, 0, -1).await?)
+    }
+
+    /// The sum of an aggregate of the requests over all minutes, for each series
+    /// (`examples/request-counts`).
+    pub async fn request_sums(&self, aggregate: &str) -> Result<BTreeMap<String, u64>> {
+        let prefix = format!("{{requests:1}}:{aggregate}:");
+        let mut sums = BTreeMap::new();
+        for key in self.keys().await? {
+            let Some(minute) = key.strip_prefix(&prefix) else { continue };
+            ensure!(minute.parse::<u64>()?.is_multiple_of(60), "{key}");
+            for (series, count) in self.fields(&key).await? {
+                *sums.entry(series).or_default() += count.parse::<u64>()?;
+            }
+        }
+        Ok(sums)
     }
 
     /// The score of a member of a sorted set.

@@ -189,20 +189,6 @@ async fn send(client: &Client, rounds: u64, expected: &mut BTreeMap<String, u64>
     }
 }
 
-/// The sum of each series over all windows.
-pub(super) async fn sums(store: &Store, aggregate: &str) -> BTreeMap<String, u64> {
-    let prefix = format!("{{requests:1}}:{aggregate}:");
-    let mut sums = BTreeMap::new();
-    for key in store.keys().await.unwrap() {
-        let Some(minute) = key.strip_prefix(&prefix) else { continue };
-        assert_eq!(minute.parse::<u64>().unwrap() % 60, 0, "{key}");
-        for (series, count) in store.fields(&key).await.unwrap() {
-            *sums.entry(series).or_default() += count.parse::<u64>().unwrap();
-        }
-    }
-    sums
-}
-
 /// The series of the records at the ends of partitions.
 const MARK: &str = "mark";
 
@@ -260,24 +246,28 @@ async fn requests_are_counted_once_across_a_kill() {
     send(&client, 20, &mut expected).await;
     let total = |sums: BTreeMap<String, u64>| sums.values().sum::<u64>();
     eventually("requests are counted", async || {
-        (total(sums(&store, "requests").await) > 30).then_some(())
+        (total(store.request_sums("requests").await.unwrap()) > 30).then_some(())
     })
     .await;
     let kill = async { killed.kill().await.unwrap() };
     tokio::join!(kill, send(&client, 20, &mut expected));
     eventually("all requests are counted", async || {
-        (total(sums(&store, "requests").await) >= 240).then_some(())
+        (total(store.request_sums("requests").await.unwrap()) >= 240).then_some(())
     })
     .await;
     mark_ends(&brokers, TOPIC, &mut expected).await;
     eventually("the topic is counted to its end", async || {
-        let marks = sums(&store, "requests").await.get(MARK).copied();
+        let marks = store.request_sums("requests").await.unwrap().get(MARK).copied();
         (marks >= expected.get(MARK).copied()).then_some(())
     })
     .await;
-    assert_eq!(sums(&store, "requests").await, expected, "with repetitions of records, if any");
-    assert_eq!(total(sums(&store, "dropped").await), 0);
-    let slowest = sums(&store, "slowest_us").await;
+    assert_eq!(
+        store.request_sums("requests").await.unwrap(),
+        expected,
+        "with repetitions of records, if any"
+    );
+    assert_eq!(total(store.request_sums("dropped").await.unwrap()), 0);
+    let slowest = store.request_sums("slowest_us").await.unwrap();
     assert!(slowest.values().all(|us| *us > 0) && slowest.len() == expected.len(), "{slowest:?}");
     // A program that is stopped writes the events of its last requests.
     send(&client, 1, &mut expected).await;

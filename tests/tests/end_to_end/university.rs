@@ -11,8 +11,6 @@ use pipeline_tests::{Answer, Client, Launch, Pipeline, Store, eventually, root};
 use serde_json::{Value, json};
 use test_servers::{Postgres, ValkeyConfig, shared_kafka, start_valkey};
 
-use crate::analytics::sums;
-
 const MANIFEST: &str = "examples/university/spin.toml";
 
 /// The service without a gateway.
@@ -331,11 +329,11 @@ async fn requests_are_counted(store: &Store) {
         ("GET /tasks/:id/result 200", 1),
     ];
     eventually("the requests are counted", async || {
-        let counts = sums(store, "requests").await;
+        let counts = store.request_sums("requests").await.unwrap();
         expected.iter().all(|(series, _)| counts.contains_key(*series)).then_some(())
     })
     .await;
-    let counts = sums(store, "requests").await;
+    let counts = store.request_sums("requests").await.unwrap();
     for (series, count) in expected {
         assert_eq!(counts[series], count, "{series}");
     }

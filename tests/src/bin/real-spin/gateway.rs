@@ -112,7 +112,8 @@ pub async fn compare(spin: &Spin, kafka: &Kafka) -> Result<()> {
     let components = root().join("target/components").display().to_string();
     std::fs::write(&manifest, MANIFEST.replace("COMPONENTS", &components))?;
     let variables = [("first", &*first), ("second", &*second)];
-    let app = Application { name: "gateway", manifest: &manifest, variables: &variables };
+    let app =
+        Application { name: "gateway", manifest: &manifest, variables: &variables, profile: None };
     hosts::compare(spin, kafka, &app, async |client, answers| {
         upstreams.forget();
         for version in Version::ALL {

@@ -20,6 +20,8 @@ pub struct Application<'a> {
     pub manifest: &'a Path,
     /// Variables in addition to those of the servers.
     pub variables: &'a [(&'a str, &'a str)],
+    /// The profile of its components, which only Spin knows.
+    pub profile: Option<&'a str>,
 }
 
 /// A request. Both hosts must answer it with this status.
@@ -70,8 +72,11 @@ impl Version {
 }
 
 /// The answers of a host as text, each with a name.
-#[derive(Default)]
-pub struct Answers(Vec<(String, String)>);
+pub struct Answers {
+    named: Vec<(String, String)>,
+    /// The Valkey of the host.
+    pub valkey_url: String,
+}
 
 impl Answers {
     /// Sends a request and adds the answer to it.
@@ -91,7 +96,12 @@ impl Answers {
 
     /// Adds an answer.
     pub fn note(&mut self, client: &Client, name: String, answer: &Answer) {
-        self.0.push((name, shown(client, answer)));
+        self.note_text(name, shown(client, answer));
+    }
+
+    /// Adds another result.
+    pub fn note_text(&mut self, name: String, text: String) {
+        self.named.push((name, text));
     }
 }
 
@@ -103,58 +113,60 @@ pub async fn compare(
     app: &Application<'_>,
     requests: impl AsyncFn(&Client, &mut Answers) -> Result<()>,
 ) -> Result<()> {
-    let answers = async |client: &Client| {
-        let mut answers = Answers::default();
-        requests(client, &mut answers).await?;
-        anyhow::Ok(answers.0)
-    };
-    let in_spin = in_spin(spin, kafka, app, &answers).await;
-    let in_spin = in_spin.with_context(|| format!("{} in Spin", app.name))?;
-    let in_doorbuster = in_doorbuster(kafka, app, &answers).await;
-    let in_doorbuster = in_doorbuster.with_context(|| format!("{} in doorbuster up", app.name))?;
+    let spin = in_spin(spin, kafka, app, &requests).await?;
+    let doorbuster = in_doorbuster(kafka, app, &requests).await?;
+    require_same(app.name, &spin, &doorbuster)
+}
+
+/// Checks that both hosts gave the same answers.
+pub fn require_same(name: &str, in_spin: &Answers, in_doorbuster: &Answers) -> Result<()> {
+    let (in_spin, in_doorbuster) = (&in_spin.named, &in_doorbuster.named);
     let mut differences = String::new();
-    ensure!(in_spin.len() == in_doorbuster.len(), "{}: the hosts got other requests", app.name);
-    for ((name, spin), (_, doorbuster)) in in_spin.iter().zip(&in_doorbuster) {
+    ensure!(in_spin.len() == in_doorbuster.len(), "{name}: the hosts got other requests");
+    for ((request, spin), (_, doorbuster)) in in_spin.iter().zip(in_doorbuster) {
         if spin != doorbuster {
-            writeln!(differences, "{name}:\nSpin\n{spin}\ndoorbuster up\n{doorbuster}\n")?;
+            writeln!(differences, "{request}:\nSpin\n{spin}\ndoorbuster up\n{doorbuster}\n")?;
         }
     }
-    ensure!(differences.is_empty(), "{}: the hosts answer differently\n{differences}", app.name);
-    println!("{}: {} answers as in doorbuster up", app.name, in_spin.len());
+    ensure!(differences.is_empty(), "{name}: the hosts answer differently\n{differences}");
+    println!("{name}: {} answers as in doorbuster up", in_spin.len());
     Ok(())
 }
 
-type Named = Vec<(String, String)>;
-
-async fn in_spin(
+/// Runs the application in Spin, and sends the requests.
+pub async fn in_spin(
     spin: &Spin,
     kafka: &Kafka,
     app: &Application<'_>,
-    answers: &impl AsyncFn(&Client) -> Result<Named>,
-) -> Result<Named> {
+    requests: &impl AsyncFn(&Client, &mut Answers) -> Result<()>,
+) -> Result<Answers> {
     let valkey = start_valkey(ValkeyConfig::default()).await?;
     let port = free_port()?;
-    let up = spin.up(app.manifest, port, kafka, &valkey, app.variables)?;
+    let up = spin.up(app, port, kafka, &valkey)?;
     let client = Client::new(&format!("http://127.0.0.1:{port}"));
     eventually("spin up serves", async || client.post("/nowhere", "").await.ok()).await;
-    let answers = answers(&client).await?;
+    let mut answers = Answers { named: Vec::new(), valkey_url: valkey.url() };
+    let sent = requests(&client, &mut answers).await;
+    sent.with_context(|| format!("{} in Spin", app.name))?;
     up.interrupt().await?;
     Ok(answers)
 }
 
-async fn in_doorbuster(
+/// Runs the application in `doorbuster up`, and sends the requests.
+pub async fn in_doorbuster(
     kafka: &Kafka,
     app: &Application<'_>,
-    answers: &impl AsyncFn(&Client) -> Result<Named>,
-) -> Result<Named> {
+    requests: &impl AsyncFn(&Client, &mut Answers) -> Result<()>,
+) -> Result<Answers> {
     let valkey = start_valkey(ValkeyConfig::default()).await?;
     let mut launch = Launch::new(app.manifest, kafka.bootstrap(), valkey.url(), "");
     for (name, value) in app.variables {
         launch = launch.variable(name, value);
     }
     let running = Pipeline::launch(&launch).await?;
-    let answers = answers(&running.client()).await;
-    let answers = answers.with_context(|| running.log())?;
+    let mut answers = Answers { named: Vec::new(), valkey_url: valkey.url() };
+    let sent = requests(&running.client(), &mut answers).await;
+    sent.with_context(|| format!("{} in doorbuster up: {}", app.name, running.log()))?;
     running.stop().await?;
     Ok(answers)
 }

@@ -7,6 +7,7 @@ mod pipeline;
 mod spin;
 mod stores;
 mod templates;
+mod university;
 
 use std::path::PathBuf;
 
@@ -18,7 +19,8 @@ use crate::spin::Spin;
 
 /// Installs the packed plugin in a Spin, runs the pipeline in it on real servers, and checks that
 /// every sale is counted once. Then compares the answers of other applications in Spin and in `doorbuster
-/// up`: each middleware, databases and stores, and components as Spin's templates make them.
+/// up`: each middleware, also all of them together, databases and stores, and components as Spin's
+/// templates make them.
 #[derive(Parser)]
 #[command(name = "cargo xtask spin")]
 struct Args {
@@ -50,6 +52,8 @@ enum Compared {
     Stores,
     /// Components as Spin's templates make them.
     Templates,
+    /// `examples/university`: all middleware, with `tasks` and `analytics`, before `balance` and a service.
+    University,
 }
 
 #[tokio::main]
@@ -68,6 +72,7 @@ async fn main() -> Result<()> {
                 Compared::Gateway => gateway::compare(&spin, &kafka).await?,
                 Compared::Stores => stores::compare(&spin, &kafka).await?,
                 Compared::Templates => templates::compare(&spin, &kafka).await?,
+                Compared::University => university::compare(&spin, &kafka).await?,
             }
         }
     }

@@ -46,6 +46,7 @@ pub async fn compare(spin: &Spin, kafka: &Kafka) -> Result<()> {
         name: "examples/guarded-orders",
         manifest: &manifest,
         variables: &issuer.variables(),
+        profile: None,
     };
     hosts::compare(spin, kafka, &app, async |client, answers| {
         for version in Version::ALL {

@@ -8,6 +8,7 @@ use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use pipeline_tests::{Client, eventually};
 use test_servers::{Kafka, ValkeyConfig, WAIT_LIMIT, free_port, start_valkey};
 
+use crate::hosts::Application;
 use crate::spin::Spin;
 
 #[derive(Parser)]
@@ -27,7 +28,8 @@ pub async fn check(
     let valkey = start_valkey(ValkeyConfig::default()).await?;
     ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("sales-topic", 3)).await?;
     let port = free_port()?;
-    let up = spin.up(from, port, kafka, &valkey, &[])?;
+    let app = Application { name: "pipeline", manifest: from, variables: &[], profile: None };
+    let up = spin.up(&app, port, kafka, &valkey)?;
     let client = Client::new(&format!("http://127.0.0.1:{port}"));
     eventually("spin up serves", async || client.post("/purchase", "{}").await.ok()).await;
 
@@ -56,7 +58,7 @@ pub async fn check(
 
     // The HTTP trigger fails because its port is in use, which must end the Kafka trigger, too.
     let plugins = spin.plugins().len();
-    let status = spin.up(from, port, kafka, &valkey, &[])?.ended().await?;
+    let status = spin.up(&app, port, kafka, &valkey)?.ended().await?;
     ensure!(!status.success(), "a second spin up on the same port succeeded");
     eventually("only the first plugin runs", async || {
         (spin.plugins().len() == plugins).then_some(())

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use test_servers::{Kafka, Valkey};
 use tokio::process::{Child, Command};
 
+use crate::hosts::Application;
+
 const ONLY_KAFKA: &str = r#"
 spin_manifest_version = 2
 [application]
@@ -64,14 +66,13 @@ impl Spin {
         Ok(())
     }
 
-    /// Starts an application on these servers, with these variables in addition to theirs.
+    /// Starts an application on these servers.
     pub fn up(
         &self,
-        from: &Path,
+        app: &Application<'_>,
         port: u16,
         kafka: &Kafka,
         valkey: &Valkey,
-        variables: &[(&str, &str)],
     ) -> Result<Up> {
         let (brokers, url) = (kafka.bootstrap(), valkey.url());
         let servers = [
@@ -80,8 +81,9 @@ impl Spin {
             ("valkey_address", url.trim_start_matches("redis://")),
         ];
         let mut command = self.command();
-        command.args(["up", "--quiet", "--listen", &format!("127.0.0.1:{port}"), "-f"]).arg(from);
-        for (name, value) in servers.iter().chain(variables) {
+        command.args(["up", "--quiet", "--listen", &format!("127.0.0.1:{port}"), "-f"]);
+        command.arg(app.manifest).args(app.profile.iter().flat_map(|name| ["--profile", name]));
+        for (name, value) in servers.iter().chain(app.variables) {
             command.args(["--variable", &format!("{name}={value}")]);
         }
         command.process_group(0).stdin(Stdio::null());

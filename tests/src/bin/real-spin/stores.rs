@@ -39,7 +39,7 @@ pub async fn compare(spin: &Spin, kafka: &Kafka) -> Result<()> {
         .replace("REDIS", &redis.port().to_string())
         .replace("POSTGRES", &postgres.port().to_string());
     std::fs::write(&manifest, text)?;
-    let app = Application { name: "stores", manifest: &manifest, variables: &[] };
+    let app = Application { name: "stores", manifest: &manifest, variables: &[], profile: None };
     let database = format!("{}?sslmode=disable", postgres.url());
     let addresses = Addresses { redis: redis.url(), database };
     hosts::compare(spin, kafka, &app, async |client, answers| {

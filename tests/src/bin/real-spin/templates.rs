@@ -11,7 +11,7 @@ use crate::spin::Spin;
 pub async fn compare(spin: &Spin, kafka: &Kafka) -> Result<()> {
     let templates = Templates::start().await?;
     let manifest = templates.manifest();
-    let app = Application { name: "templates", manifest: &manifest, variables: &[] };
+    let app = Application { name: "templates", manifest: &manifest, variables: &[], profile: None };
     hosts::compare(spin, kafka, &app, async |client, answers| {
         for version in Version::ALL {
             for (path, status, body) in Templates::requests() {
