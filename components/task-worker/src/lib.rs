@@ -15,7 +15,7 @@ use spin_sdk::time::sleep;
 
 use settings::Worker;
 
-/// How long the first change of an attempt is repeated if it fails.
+/// How long the first change of an attempt is repeated if it fails, at most.
 const START_TIME: Duration = Duration::from_secs(5);
 
 /// The time of a batch.
@@ -30,6 +30,12 @@ impl BatchTime {
     /// of this component.
     fn has_room(self) -> bool {
         self.begun.elapsed() < self.limit / 3
+    }
+
+    /// Until when the first change of an attempt is repeated. A third of the time limit remains for the
+    /// request.
+    fn start_end(self) -> Instant {
+        Instant::now() + START_TIME.min(self.limit / 6)
     }
 
     /// The time for requests and pauses, so that something can be done after it before the time limit.
@@ -117,8 +123,7 @@ async fn attempt(
         lease_ms: u64::try_from(time.limit.as_millis()).unwrap_or(u64::MAX),
         attempts_max,
     };
-    let start_end = Instant::now() + START_TIME;
-    let started = store.change_until(&config.store, id, &start, start_end).await;
+    let started = store.change_until(&config.store, id, &start, time.start_end()).await;
     let attempt = match started.map_err(no_store)? {
         Started::Run(attempt) => attempt,
         Started::Done => return Ok(None),
