@@ -37,7 +37,11 @@ impl Store {
         };
         let parameters = [position.into(), i64::from(page.limit).into()];
         let rows = self.query(statement, parameters, page.limit.into()).await?;
-        rows.into_iter().map(|row| student(row).ok_or_else(other_row)).collect()
+        let mut students = Vec::with_capacity(rows.len());
+        for row in rows {
+            students.push(student(row).ok_or_else(other_row)?);
+        }
+        Ok(students)
     }
 
     /// A student, and the version of the row.

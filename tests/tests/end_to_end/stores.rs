@@ -417,6 +417,33 @@ async fn sessions_leave_nothing_behind(allowed: &[String], address: &str, other:
     })
     .await;
 
+    // The reset is the last thing that the server has executed for the connection, unless nothing was
+    // left behind.
+    let backend = guest.run("/postgres", address, &[pid]).await;
+    let backend = backend.split(['(', ')']).nth(1).unwrap();
+    let last = format!("query SELECT query FROM pg_stat_activity WHERE pid = {backend}");
+    let is_reset = async || other.run("/postgres", address, &[&last]).await.contains("DISCARD");
+    let read_all = "query SELECT number FROM numbers ORDER BY number";
+    let read_some = "first SELECT number FROM numbers ORDER BY number";
+    for left in [
+        &["execute SET application_name = 'left'", read_all][..],
+        &["execute BEGIN", read_all, read_all],
+        &["query SELECT pg_advisory_lock_shared(1)", read_all],
+        &[read_some],
+        &[read_all, "query SELECT 1/0"],
+    ] {
+        for _ in 0..5 {
+            guest.run("/postgres", address, left).await;
+            let reset = async || is_reset().await.then_some(());
+            eventually("the connection is reset", reset).await;
+        }
+    }
+    for _ in 0..10 {
+        let read = guest.run("/postgres", address, &[read_all, read_all]).await;
+        assert_eq!(read, "1000 rows\n1000 rows");
+        assert!(!is_reset().await, "nothing was left behind");
+    }
+
     let slow = ["execute SELECT pg_sleep(1001)", "query SELECT 1"];
     let slow = guest.run("/postgres", address, &slow).await;
     assert!(slow.contains("cancelled after 2s") && slow.contains("open another one"), "{slow}");

@@ -52,6 +52,10 @@ impl<B: Batches, D> StreamProducer<D> for Producer<B> {
         mut destination: Destination<'a, Self::Item, Self::Buffer>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        // After the last batch, wasmtime asks again if the component has read it in parts.
+        if self.result.is_none() {
+            return Poll::Ready(Ok(StreamResult::Dropped));
+        }
         // A read without room only asks whether there are items.
         if destination.remaining(store) == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));

@@ -1,5 +1,6 @@
 //! The rows of a result.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,13 +28,15 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 pub(super) struct Rows {
     rows: Pin<Box<Fuse<RowStream>>>,
     session: Arc<Session>,
+    /// Whether the session must learn that all rows were read, because the statement leaves it as it is.
+    notes_end: bool,
     /// The end of the wait for the next row, while there is one.
     limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl Rows {
-    pub fn new(rows: RowStream, session: Arc<Session>) -> Self {
-        Self { rows: Box::pin(rows.fuse()), session, limit: None }
+    pub fn new(rows: RowStream, session: Arc<Session>, only_reads: bool) -> Self {
+        Self { rows: Box::pin(rows.fuse()), session, notes_end: only_reads, limit: None }
     }
 
     /// All rows, up to the limit for a result.
@@ -50,7 +53,15 @@ impl Rows {
             }
             collected.push(value::row(&row)?);
         }
+        self.note_end();
         Ok(collected)
+    }
+
+    /// Notes that all rows were read.
+    fn note_end(&mut self) {
+        if mem::take(&mut self.notes_end) {
+            self.session.has_only_read();
+        }
     }
 
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Batch<Row>, Error>> {
@@ -73,6 +84,7 @@ impl Batches for Rows {
                 Poll::Pending if items.is_empty() => return self.poll_limit(cx),
                 Poll::Pending => break,
                 Poll::Ready(None) => {
+                    self.note_end();
                     is_last = true;
                     break;
                 }

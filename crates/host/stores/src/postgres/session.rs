@@ -1,7 +1,7 @@
 //! A connection while a component has it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::Object;
@@ -45,12 +45,15 @@ pub(super) struct Session {
     is_cancelled: AtomicBool,
     /// Whether a statement may have prepared others in SQL, or removed them.
     has_prepared: AtomicBool,
+    /// The statements that may have changed the session, or that may still be executed. If there are
+    /// any, the connection is reset.
+    changes: AtomicUsize,
 }
 
 impl Session {
     pub fn new(client: Object, tls: MakeTlsConnector, statement_limit: Duration) -> Self {
-        let (is_cancelled, has_prepared) = <(AtomicBool, AtomicBool)>::default();
-        Self { client: Some(client), tls, statement_limit, is_cancelled, has_prepared }
+        let (is_cancelled, has_prepared, changes) = Default::default();
+        Self { client: Some(client), tls, statement_limit, is_cancelled, has_prepared, changes }
     }
 
     /// How long a statement may take.
@@ -67,7 +70,8 @@ impl Session {
         let session = self.clone();
         self.within_limit(async move {
             let (columns, rows) = session.start(statement, parameters).await?;
-            Ok(RowSet { columns, rows: Rows::new(rows, session).collect().await? })
+            let rows = Rows::new(rows, session, only_reads(statement));
+            Ok(RowSet { columns, rows: rows.collect().await? })
         })
         .await
     }
@@ -79,7 +83,8 @@ impl Session {
         parameters: Vec<ParameterValue>,
     ) -> Result<(Vec<Column>, Rows), Error> {
         let started = self.within_limit(self.start(statement, parameters)).await;
-        started.map(|(columns, rows)| (columns, Rows::new(rows, self)))
+        let (columns, rows) = started?;
+        Ok((columns, Rows::new(rows, self, only_reads(statement))))
     }
 
     /// Executes a statement and returns the number of rows that it changed.
@@ -97,6 +102,11 @@ impl Session {
             Ok(rows.rows_affected().unwrap_or_default())
         })
         .await
+    }
+
+    /// Notes that a statement that only reads has been executed completely.
+    pub fn has_only_read(&self) {
+        self.changes.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Cancels the statement, which takes too long. The connection cannot be used any more, because
@@ -135,6 +145,7 @@ impl Session {
         if may_prepare(statement) {
             self.has_prepared.store(true, Ordering::Relaxed);
         }
+        self.changes.fetch_add(1, Ordering::Relaxed);
         let parameters = value::to_sql(parameters)?;
         let failed = |error: tokio_postgres::Error| query_failed(&error);
         let prepared = prepare(client, statement).await.map_err(failed)?;
@@ -186,6 +197,15 @@ fn may_prepare(statement: &str) -> bool {
     PREPARING.iter().any(|word| statement.contains(word))
 }
 
+/// Whether a statement leaves the session as it is: a `SELECT` without parentheses, so that it calls no
+/// function of PostgreSQL, and without `INTO`, so that it creates no table. A function that was created in
+/// the database can be called in other ways (as an attribute, by an operator, a cast, a view or a policy),
+/// which is not noticed.
+fn only_reads(statement: &str) -> bool {
+    let statement = statement.trim_ascii_start().to_ascii_lowercase();
+    statement.starts_with("select") && !statement.contains('(') && !statement.contains("into")
+}
+
 /// Whether a prepared statement is no longer valid, because a table has changed or because the component
 /// has deallocated it. The server has not executed it.
 fn is_outdated(error: &tokio_postgres::Error) -> bool {
@@ -201,6 +221,9 @@ impl Drop for Session {
             Ok(runtime) => {
                 if *self.is_cancelled.get_mut() {
                     drop(Object::take(client));
+                    return;
+                }
+                if *self.changes.get_mut() == 0 {
                     return;
                 }
                 let has_prepared = *self.has_prepared.get_mut();
@@ -259,5 +282,31 @@ async fn reset(client: &Object, has_prepared: bool) -> Result<bool, tokio_postgr
 async fn cancel(token: CancelToken, tls: MakeTlsConnector) {
     if !matches!(timeout(RESET_LIMIT, token.cancel_query(tls)).await, Ok(Ok(()))) {
         tracing::debug!("a statement of PostgreSQL could not be cancelled");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_selects_leave_the_session_as_it_is() {
+        for statement in ["SELECT name FROM t WHERE id > $1 ORDER BY id LIMIT $2", "\n select 1"] {
+            assert!(only_reads(statement), "{statement}");
+        }
+        for statement in [
+            "SELECT set_config ('role', 'admin', false)",
+            "SELECT pg_advisory_lock(1)",
+            "SELECT * INTO TEMP copy FROM t",
+            "SELECT *\ninto\ntemp copy FROM t",
+            "SET ROLE admin",
+            "BEGIN",
+            "TABLE t",
+            "/* SELECT */ LISTEN a",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "",
+        ] {
+            assert!(!only_reads(statement), "{statement}");
+        }
     }
 }

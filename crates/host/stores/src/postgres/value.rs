@@ -105,7 +105,11 @@ pub(super) fn column(column: &PgColumn) -> Column {
 
 /// The values of a row.
 pub(super) fn row(row: &PgRow) -> Result<Row, Error> {
-    (0..row.len()).map(|index| value(row, index)).collect()
+    let mut values = Vec::with_capacity(row.len());
+    for index in 0..row.len() {
+        values.push(value(row, index)?);
+    }
+    Ok(values)
 }
 
 fn value(row: &PgRow, index: usize) -> Result<DbValue, Error> {
