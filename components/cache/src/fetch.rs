@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use guest_http::{Answer, FullBody, NextResponse, Outcome, Received, Repeatable};
 use http::{HeaderMap, Response as HttpResponse, StatusCode, header};
 use response_cache::{Alike, Content, Exchange, Lookup, Status, Stored, Updated, replaces_stored};
@@ -117,12 +118,12 @@ impl Fetch {
         let (code, headers) = (head.status(), head.headers());
         let Some(stored) = Stored::new(lookup, &config.rules, code, headers, exchange) else {
             self.forget(&head).await;
-            return Ok(with_status(response, &head, self.status)?.into());
+            return self.pass_on(response, &head);
         };
         let announced = response.length(headers).and_then(|length| usize::try_from(length).ok());
         let bytes = announced.unwrap_or(usize::MAX).min(config.entry_bytes_max);
         let Some(_receiving) = store.receive(bytes) else {
-            return Ok(with_status(response, &head, self.status)?.into());
+            return self.pass_on(response, &head);
         };
         match response.receive(headers, config.entry_bytes_max).await? {
             Received::Complete(body) if body.trailers.is_empty() => {
@@ -137,9 +138,24 @@ impl Fetch {
             }
             Received::TooLong(response) => {
                 self.forget(&head).await;
-                Ok(with_status(response, &head, self.status)?.into())
+                self.pass_on(response, &head)
             }
         }
+    }
+
+    /// The answer with a complete response that is not stored. The conditions of the client may not have
+    /// been sent.
+    fn pass_on(
+        &self,
+        response: NextResponse,
+        head: &HttpResponse<()>,
+    ) -> Result<Outcome, ErrorCode> {
+        let body = Bytes::new();
+        let content = Content { status: head.status(), headers: head.headers(), body: &body };
+        if content.is_known(&self.lookup) {
+            return Ok(complete(content.answer(&self.lookup, self.status)).into());
+        }
+        Ok(with_status(response, head, self.status)?.into())
     }
 
     /// Notes that this response is not stored, and removes an earlier one if it must not be used any

@@ -167,6 +167,13 @@ async fn stores(client: &App, origin: &Origin) {
     assert_eq!((head.header("content-length"), head.body.len()), ("1", 0), "{head:?}");
     let unmodified = get(client, path, &[("if-none-match", "\"v1\"")]).await;
     assert_eq!((unmodified.status.as_u16(), unmodified.body.len()), (304, 0), "{unmodified:?}");
+    // A client that has stored it itself gets 304, also before the cache knows that it does not store it.
+    let path = "/private?cache-control=private&etag=v1";
+    for _ in 0..2 {
+        let unmodified = get(client, path, &[("if-none-match", "\"v1\"")]).await;
+        assert_eq!((unmodified.status.as_u16(), unmodified.body.len()), (304, 0), "{unmodified:?}");
+        assert_eq!(unmodified.header("etag"), "\"v1\"");
+    }
     let only = get(client, "/none", &[("cache-control", "only-if-cached")]).await;
     assert_eq!((only.status.as_u16(), origin.requests("/none")), (504, 0));
 

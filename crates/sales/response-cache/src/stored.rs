@@ -309,14 +309,17 @@ pub struct Content<'a> {
 }
 
 impl Content<'_> {
+    /// Whether the client has the response already, according to the conditions of its request.
+    pub fn is_known(self, lookup: &Lookup) -> bool {
+        let (etag, modified) = (self.headers.get(ETAG), self.headers.get(LAST_MODIFIED));
+        self.status == StatusCode::OK && is_unmodified(&lookup.headers, etag, modified)
+    }
+
     /// The answer to a request: 304 if the client has the response already.
     pub fn answer(self, lookup: &Lookup, status: Status) -> Response<Bytes> {
         let mut answer = Response::new(Bytes::new());
         *answer.headers_mut() = self.headers.clone();
-        let (etag, modified) = (self.headers.get(ETAG), self.headers.get(LAST_MODIFIED));
-        let is_unmodified =
-            self.status == StatusCode::OK && is_unmodified(&lookup.headers, etag, modified);
-        if is_unmodified {
+        if self.is_known(lookup) {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
             ABOUT_BODY.iter().for_each(|name| drop(answer.headers_mut().remove(name)));
         } else {
